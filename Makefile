@@ -1,0 +1,299 @@
+# servetel-auth: GNU make 3.81 or later (`gmake` on the BSDs). `make help` lists the targets.
+
+VERSION = 1.0.0
+
+# ---- The user's own; anything given here or in the environment comes after the project's flags --
+
+CFLAGS ?= -O2 -g
+CPPFLAGS ?=
+LDFLAGS ?=
+LDLIBS ?=
+PKG_CONFIG ?= pkg-config
+WERROR ?=# 1: warnings are errors
+V ?=# 1: show the commands
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+
+TESTS ?=# for check and its kin: only these files, e.g. TESTS=tests/login.bats
+FUZZ_SECONDS ?= 10# for each fuzzer
+COVERAGE_MIN ?=# fail when fewer per cent of the lines are covered
+
+# ---- Files --------------------------------------------------------------------------------------
+
+# The sanitizers, coverage and lint build the same things elsewhere, with other flags.
+BUILD = build
+SAN =
+
+PROG = $(BUILD)/servetel-auth
+OBJ = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/*.c))
+LIB_OBJ = $(filter-out $(BUILD)/obj/main.o,$(OBJ))
+UNITS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*_test.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
+
+# ---- What this machine has ----------------------------------------------------------------------
+
+# Asked once, and only when a recipe needs it: `make help` and `make install` ask nothing.
+# The command may not contain a comma.
+once = $(eval $1 := $(shell $2))$($1)
+
+OS := $(shell uname -s)
+
+CURL_CFLAGS = $(call once,CURL_CFLAGS,\
+  $(PKG_CONFIG) --cflags libcurl 2>/dev/null || curl-config --cflags 2>/dev/null)
+CJSON_CFLAGS = $(call once,CJSON_CFLAGS,$(PKG_CONFIG) --cflags libcjson 2>/dev/null)
+CJSON_LIBS = $(call once,CJSON_LIBS,$(PKG_CONFIG) --libs libcjson 2>/dev/null || echo -lcjson)
+
+# libcurl is opened at the first request, not linked: a run that needs no network must not wait for
+# the loader to map its thirty libraries. The name to open is what linking would have recorded.
+ifeq ($(OS),Darwin)
+LIBCURL_SONAME = libcurl.4.dylib
+else
+LIBCURL_SONAME = $(or $(call once,CURL_SONAME,\
+  lib=`$(PKG_CONFIG) --variable=libdir libcurl 2>/dev/null`/libcurl.so; \
+  test -e $$lib || lib=`$(CC) -print-file-name=libcurl.so 2>/dev/null`; \
+  { readelf -d $$lib || objdump -p $$lib; } 2>/dev/null | \
+  sed -n -e 's/.*SONAME.*\[\(.*\)\].*/\1/p' -e 's/^ *SONAME  *//p'),libcurl.so.4)
+endif
+
+# Not every compiler and system knows this one.
+CLASH_CFLAGS = $(call once,CLASH_CFLAGS,$(CC) -Werror -fstack-clash-protection -c -x c \
+  -o /dev/null /dev/null 2>/dev/null && echo -fstack-clash-protection)
+
+# ---- The project's flags ------------------------------------------------------------------------
+
+WARNINGS = -Wall -Wextra -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+  -Wold-style-definition -Wundef -Wvla -Wwrite-strings -Wpointer-arith -Wcast-qual \
+  -Wimplicit-fallthrough $(if $(filter 1,$(WERROR)),-Werror)
+
+# Without optimisation FORTIFY only warns, sanitizers do its work better, and whoever sets a level
+# of their own gets that one.
+ifeq ($(SAN)$(findstring -fsanitize,$(CFLAGS))$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),)
+FORTIFY = $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif
+HARDEN_CFLAGS = -fPIE -fstack-protector-strong $(CLASH_CFLAGS)
+ifneq ($(OS),Darwin)
+HARDEN_LDFLAGS = -pie -Wl,-z,relro,-z,now
+AS_NEEDED = -Wl,--as-needed
+endif
+ifeq ($(OS),Linux)
+DL_LIBS = -ldl
+endif
+
+SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+
+# 64-bit file sizes and times on 32-bit systems too: tokens can expire after 2038. Other people's
+# headers are system headers, lest they warn.
+DEFINES = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
+  -DVERSION='"$(VERSION)"' -DLIBCURL_SONAME='"$(LIBCURL_SONAME)"'
+INCLUDES = -Isrc $(patsubst -I%,-isystem %,$(CURL_CFLAGS) $(CJSON_CFLAGS))
+
+ALL_CFLAGS = -std=gnu11 -pthread $(DEFINES) $(INCLUDES) $(WARNINGS) $(HARDEN_CFLAGS) $(FORTIFY) \
+  $(SAN_FLAGS) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(HARDEN_LDFLAGS) $(AS_NEEDED) $(SAN_FLAGS) $(CFLAGS) $(LDFLAGS)
+ALL_LIBS = $(CJSON_LIBS) $(DL_LIBS) $(LDLIBS)
+
+# ---- Building -----------------------------------------------------------------------------------
+
+Q = $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@echo '  $1')
+DEPS = CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' tests/deps.sh
+
+MAKEFLAGS += --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all objects units fuzzers FORCE deps demo check check-asan check-valgrind lint coverage \
+  fuzz bench install uninstall dist clean help
+
+all: $(PROG) ## build build/servetel-auth (the default)
+objects: $(OBJ)
+	@:
+units: $(UNITS)
+	@:
+fuzzers: $(FUZZERS)
+	@:
+
+$(PROG): $(OBJ)
+	$(call say,LINK $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJ) $(ALL_LIBS)
+
+$(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
+	$(call say,CC $<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/unit/%: tests/unit/%.c $(LIB_OBJ) $(BUILD)/flags
+	$(call say,CC $<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -o $@ $< $(LIB_OBJ) $(ALL_LIBS)
+
+$(BUILD)/%_fuzz: tests/fuzz/%_fuzz.c $(LIB_OBJ) $(BUILD)/flags
+	$(call say,CC $<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< \
+	  $(LIB_OBJ) $(ALL_LIBS)
+
+# Changes when the flags do, so that what was built with others is built again. Before anything is
+# compiled, what is missing is named, and not by the compiler.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)/obj $(BUILD)/unit
+	@test -e $@ || $(DEPS) --tell compile
+	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LIBS))' >$@.new
+	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+
+-include $(OBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d)
+
+deps: ## install what the build needs and this machine lacks
+	@$(DEPS) compile build
+
+# ---- Running and testing ------------------------------------------------------------------------
+# Each of these first installs what it lacks, and does not ask the package manager if that is
+# nothing. The rest is done by another make, which sees what is there by then.
+
+demo: ## the main job, on an API on this machine's loopback
+	@$(DEPS) compile build demo
+	@$(MAKE) all
+	@SERVETEL_AUTH_BIN_DIR='$(abspath $(BUILD))' tests/demo.sh
+
+check: ## run the tests
+	@$(DEPS) compile build check
+	@$(MAKE) all units
+	@tests/run --bin-dir $(BUILD) $(TESTS)
+
+check-asan: ## the same with the address and undefined-behaviour sanitizers
+	@$(DEPS) compile build check
+	@$(MAKE) BUILD=build/asan SAN=address,undefined all units
+	@ASAN_OPTIONS=exitcode=99 LSAN_OPTIONS=exitcode=99 \
+	  UBSAN_OPTIONS=exitcode=99:print_stacktrace=1 TEST_SLOW=1 tests/run --bin-dir build/asan $(TESTS)
+
+VALGRIND = valgrind -q --error-exitcode=99 --trace-children=no --leak-check=full \
+  --errors-for-leak-kinds=definite,indirect \
+  $(addprefix --suppressions=$(CURDIR)/,$(wildcard tests/valgrind.supp))
+
+check-valgrind: ## the same under valgrind's memcheck
+	@$(DEPS) compile build check valgrind
+	@$(MAKE) all units
+	@SERVETEL_AUTH_WRAP='$(VALGRIND)' TEST_SLOW=1 tests/run --bin-dir $(BUILD) $(TESTS)
+
+coverage: ## the same, then the share of lines that ran
+	@$(DEPS) compile build check coverage
+	@$(MAKE) BUILD=build/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' all units
+	@find build/coverage -name '*.gcda' -exec rm -f {} +
+	@status=0; TEST_SLOW=1 tests/run --bin-dir build/coverage $(TESTS) || status=1; \
+	gcovr --root . --filter src/ $(addprefix --fail-under-line ,$(COVERAGE_MIN)) --print-summary \
+	  build/coverage/obj || status=1; \
+	exit $$status
+
+FUZZ_LIMIT = $(if $(filter 0,$(FUZZ_SECONDS)),-runs=0,-max_total_time=$(FUZZ_SECONDS))
+
+# In a copy of the corpus: what a fuzzer finds stays in build/ until somebody chooses to keep it.
+fuzz: ## run each fuzzer for FUZZ_SECONDS
+	@$(DEPS) compile build fuzz
+	@$(MAKE) BUILD=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzzers
+	@set -e; for source in $(wildcard tests/fuzz/*_fuzz.c); do \
+	  name=`basename $$source _fuzz.c`; corpus=build/fuzz/corpus/$$name; log=build/fuzz/$$name.log; \
+	  rm -rf $$corpus; mkdir -p $$corpus; \
+	  if [ -d tests/fuzz/corpus/$$name ]; then cp tests/fuzz/corpus/$$name/* $$corpus; fi; \
+	  build/fuzz/$${name}_fuzz $(FUZZ_LIMIT) -timeout=10 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$name- $$corpus >$$log 2>&1 </dev/null || \
+	    { tail -n 100 $$log; echo "fuzz: $$name failed, see $$log"; exit 1; }; \
+	  sed -n "s/^stat::number_of_executed_units: */fuzz: $$name: inputs tried: /p" $$log; \
+	done
+
+bench: ## measure against the time and size limits
+	@$(DEPS) compile build bench
+	@$(MAKE) all
+	@SERVETEL_AUTH_BIN_DIR='$(abspath $(BUILD))' tests/bench/run
+
+# ---- Lint ---------------------------------------------------------------------------------------
+
+# Not here: the order of members (tables are read by people), checks of style that clang-format or habit decides, one that wants Annex K, and what
+# 24 * 3600, SIG_IGN and a declaration of environ set off. One file at a time: clang-tidy 14 forgets
+# va_start in the second. gcc's analyzer takes a block for lost
+# when only what follows its header is kept; leaks are the sanitizer's and valgrind's to find.
+TIDY_CHECKS = -*, bugprone-*, -bugprone-easily-swappable-parameters, \
+  -bugprone-implicit-widening-of-multiplication-result, clang-analyzer-*, \
+  -clang-analyzer-optin.performance.Padding, \
+  -clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling, misc-redundant-expression, \
+  misc-unused-parameters, performance-*, -performance-no-int-to-ptr, portability-*, \
+  readability-inconsistent-declaration-parameter-name, readability-redundant-*, \
+  -readability-redundant-declaration
+ANALYZER_CFLAGS = -O2 -fanalyzer -Wno-analyzer-malloc-leak
+
+LINT_C = $(wildcard src/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
+LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run .ci/run \
+  completions/servetel-auth.bash)
+LINT_MAN = $(wildcard man/*.1)
+
+lint: ## formatting, static analysis, warnings of gcc and clang, shell, man page
+	@$(DEPS) compile build lint
+	@clang-format --dry-run -Werror $(LINT_C)
+	@$(MAKE) -s V=1 WERROR=1 BUILD=build/lint/gcc CC=gcc all units
+	@$(MAKE) -s V=1 WERROR=1 BUILD=build/lint/clang CC=clang all units
+	@$(MAKE) -s V=1 WERROR=1 BUILD=build/lint/analyzer CC=gcc CFLAGS='$(ANALYZER_CFLAGS)' objects
+	@status=0; for file in $(filter %.c,$(LINT_C)); do \
+	  clang-tidy --quiet --header-filter='(src|unit)/' --checks='$(TIDY_CHECKS)' \
+	    --warnings-as-errors='*' $$file -- -std=gnu11 $(DEFINES) $(INCLUDES) -Itests/unit \
+	    2>build/lint/tidy.err || { cat build/lint/tidy.err; status=1; }; \
+	done; exit $$status
+	@cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c11 \
+	  --inline-suppr --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective \
+	  -D__GNUC__ $(DEFINES) -Isrc -Itests/unit $(filter %.c,$(LINT_C))
+	@shellcheck -x -P SCRIPTDIR $(LINT_SH)
+	@$(if $(LINT_MAN),mandoc -Tlint -W warning $(LINT_MAN))
+	@$(if $(LINT_MAN),! groff -ww -mandoc -Tutf8 $(LINT_MAN) 2>&1 >/dev/null | grep .)
+	@echo 'lint: clean'
+
+# ---- Installing ---------------------------------------------------------------------------------
+
+# Builds only if nothing is built: packagers install as another user, with other flags around.
+install: ## install under DESTDIR and PREFIX
+	@test -x $(PROG) || $(MAKE) all
+	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(BASHCOMPDIR)" \
+	  "$(DESTDIR)$(ZSHCOMPDIR)" "$(DESTDIR)$(FISHCOMPDIR)"
+	install -m 755 $(PROG) "$(DESTDIR)$(BINDIR)/servetel-auth"
+	install -m 644 man/servetel-auth.1 "$(DESTDIR)$(MANDIR)/man1/servetel-auth.1"
+	install -m 644 completions/servetel-auth.bash "$(DESTDIR)$(BASHCOMPDIR)/servetel-auth"
+	install -m 644 completions/_servetel-auth "$(DESTDIR)$(ZSHCOMPDIR)/_servetel-auth"
+	install -m 644 completions/servetel-auth.fish "$(DESTDIR)$(FISHCOMPDIR)/servetel-auth.fish"
+
+# Then the directories that install may have made, if nothing else is in them; but not those that
+# a system has anyway.
+uninstall: ## remove what install installed
+	rm -f "$(DESTDIR)$(BINDIR)/servetel-auth" "$(DESTDIR)$(MANDIR)/man1/servetel-auth.1" \
+	  "$(DESTDIR)$(BASHCOMPDIR)/servetel-auth" "$(DESTDIR)$(ZSHCOMPDIR)/_servetel-auth" \
+	  "$(DESTDIR)$(FISHCOMPDIR)/servetel-auth.fish"
+	@for dir in "$(BINDIR)" "$(MANDIR)/man1" "$(BASHCOMPDIR)" "$(ZSHCOMPDIR)" "$(FISHCOMPDIR)"; do \
+	  while [ "$$dir" != / ] && [ "$$dir" != . ]; do \
+	    case "$(DESTDIR)$$dir" in \
+	    /usr | /usr/bin | /usr/share | /usr/share/man | /usr/share/man/man1) break ;; \
+	    /usr/local | /usr/local/bin | /usr/local/share | /usr/local/share/man) break ;; \
+	    /usr/local/share/zsh | /usr/local/share/zsh/site-functions) break ;; \
+	    esac; \
+	    rmdir "$(DESTDIR)$$dir" 2>/dev/null || break; \
+	    dir=`dirname "$$dir"`; \
+	  done; \
+	done
+
+NAME = servetel-auth-$(VERSION)
+DIST = $(wildcard src man tests completions Makefile README.md LICENSE .ci .clang-format \
+  .editorconfig .gitignore)
+
+# The same input gives the same bytes: no names, no time but the commit's, or the Makefile's.
+dist: ## build/servetel-auth-VERSION.tar.gz
+	@mkdir -p build
+	@if [ -e .git ] && git rev-parse -q --verify HEAD >/dev/null 2>&1; then \
+	  git archive --format=tar --prefix=$(NAME)/ HEAD; \
+	else \
+	  tar -cf - --sort=name --owner=0 --group=0 --numeric-owner --mode=u+rw,go+r,go-w \
+	    --mtime=./Makefile --exclude=__pycache__ --transform='s,^,$(NAME)/,' $(DIST); \
+	fi >build/$(NAME).tar
+	@gzip -9nf build/$(NAME).tar
+	@echo build/$(NAME).tar.gz
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
