@@ -1,0 +1,75 @@
+#include "clock.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t clock_epoch_s(void)
+{
+    return (int64_t)time(NULL);
+}
+
+int64_t clock_monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void clock_sleep_ms(int64_t ms)
+{
+    struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    if (ms > 0)
+        nanosleep(&pause, NULL);
+}
+
+int64_t clock_jitter(int64_t limit)
+{
+    static uint64_t state;
+    struct timespec now;
+
+    if (state == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        state = (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 32;
+    }
+    /* Knuth's MMIX linear congruential generator: good enough to spread, nothing is guarded. */
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    return limit <= 0 ? 0 : (int64_t)((state >> 33) % (uint64_t)limit);
+}
+
+const char *clock_format(int64_t epoch_s, char text[CLOCK_TEXT_SIZE])
+{
+    time_t when = (time_t)epoch_s;
+    struct tm local;
+
+    if (localtime_r(&when, &local) == NULL ||
+        strftime(text, CLOCK_TEXT_SIZE, "%Y-%m-%d %H:%M %Z", &local) == 0)
+        snprintf(text, CLOCK_TEXT_SIZE, "%lld s after 1970", (long long)epoch_s);
+    return text;
+}
+
+const char *clock_format_span(int64_t seconds, char text[CLOCK_TEXT_SIZE])
+{
+    /* Two units before the larger one takes over: "90 min" tells more than "1 h". */
+    static const struct {
+        int64_t seconds, from;
+        const char *name;
+    } units[] = {
+        {365 * 86400, 2 * 365 * 86400, "years"},
+        {86400, 2 * 86400, "days"},
+        {3600, 2 * 3600, "h"},
+        {60, 2 * 60, "min"},
+        {1, 0, "s"},
+    };
+
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (seconds >= units[i].from || units[i].seconds == 1) {
+            snprintf(text, CLOCK_TEXT_SIZE, "%lld %s", (long long)(seconds / units[i].seconds),
+                     units[i].name);
+            break;
+        }
+    }
+    return text;
+}

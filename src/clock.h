@@ -1,0 +1,19 @@
+/* The two clocks: epoch seconds for what is stored, monotonic milliseconds for deadlines. */
+#ifndef CLOCK_H
+#define CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_epoch_s(void);
+int64_t clock_monotonic_ms(void);
+/* Returns early when a signal arrives. */
+void clock_sleep_ms(int64_t ms);
+/* Some number from 0 to below limit: spreads what many processes would do at once. */
+int64_t clock_jitter(int64_t limit);
+/* "2026-11-24 14:05 IST" in local time, or with UTC's name where TZ says so. */
+#define CLOCK_TEXT_SIZE 64
+const char *clock_format(int64_t epoch_s, char text[CLOCK_TEXT_SIZE]);
+/* "41 min", "3 days": one unit, rounded down, for people. */
+const char *clock_format_span(int64_t seconds, char text[CLOCK_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,316 @@
+/* exec: a program with a fresh token in its environment, and, with --keep-fresh, a file that holds
+ * a valid one for as long as the program runs. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "command.h"
+#include "drive.h"
+#include "fd.h"
+#include "msg.h"
+#include "signals.h"
+#include "token.h"
+
+/* As the shell says it (POSIX, 2.8.2). */
+#define EXIT_NOT_RUNNABLE 126
+#define EXIT_NOT_FOUND 127
+/* How often the cache is looked at: another process may have renewed the token, and the old one is
+ * no longer good then. */
+#define LOOK_MS 200
+/* A renewal that failed is tried again after this; each one has --timeout for itself. */
+#define RETRY_MS 5000
+
+static _Noreturn void become(char **argv)
+{
+    struct rlimit limit;
+    int number;
+
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max; /* as far as main() can give it back */
+        setrlimit(RLIMIT_CORE, &limit);
+    }
+    signals_reset();
+    execvp(argv[0], argv);
+    number = errno;
+    msg_error("cannot run '%s': %s", argv[0], strerror(number));
+    _exit(number == ENOENT || number == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUNNABLE);
+}
+
+/* ---- the file ---- */
+
+struct keeper {
+    const struct options *options;
+    struct cache cache;
+    struct profile profile; /* whose token is in the file */
+    char *prefix, *path, *temp_path;
+    pid_t renewer;    /* 0 when none runs */
+    int64_t retry_ms; /* monotonic: no renewal before */
+};
+
+/* Files of keepers that were killed: their pid is in the name. */
+static void remove_leftovers(const struct keeper *k)
+{
+    const char *prefix = strrchr(k->prefix, '/') + 1;
+    DIR *dir = opendir(k->cache.dir_path);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        long pid;
+
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        pid = strtol(entry->d_name + strlen(prefix), NULL, 10);
+        if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* By rename, so that a reader finds the old token or the new one, whole. Not synced to the disk:
+ * nobody needs it after the program. */
+static enum result write_file(struct keeper *k, struct error *error)
+{
+    char *line = secret_format("%s\n", k->profile.token);
+    bool done;
+    int fd;
+
+    unlink(k->temp_path);
+    fd = fd_open(k->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+    done = fd >= 0 && fchmod(fd, 0600) == 0 && fd_write(fd, line, strlen(line)) == 0;
+    if (fd >= 0 && close(fd) < 0)
+        done = false;
+    done = done && rename(k->temp_path, k->path) == 0;
+    secret_free(line);
+    if (done)
+        return RESULT_OK;
+    error_set(error, RESULT_LOCAL, "cannot write '%s': %s", k->path, strerror(errno));
+    unlink(k->temp_path);
+    return error->result;
+}
+
+static enum result open_keeper(struct keeper *k, struct error *error)
+{
+    const char *base;
+    char *dir;
+
+    if (cache_open(&k->cache, command_profile(k->options), k->options->file, error) != RESULT_OK)
+        return error->result;
+    dir = realpath(k->cache.dir_path, NULL); /* the program may change its directory */
+    if (dir == NULL)
+        return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", k->cache.dir_path,
+                         strerror(errno));
+    /* .NAME.json.exec.PID beside the cache: the same owner, the same protection. */
+    base = strrchr(k->cache.target, '/');
+    k->prefix = secret_format("%s/.%s.exec.", dir, base == NULL ? k->cache.target : base + 1);
+    k->path = secret_format("%s%ld", k->prefix, (long)getpid());
+    k->temp_path = secret_format("%s.tmp", k->path);
+    free(dir);
+    remove_leftovers(k);
+    return write_file(k, error);
+}
+
+static void close_keeper(struct keeper *k)
+{
+    if (k->path != NULL) {
+        unlink(k->temp_path);
+        unlink(k->path);
+    }
+    cache_close(&k->cache);
+    profile_clear(&k->profile);
+    secret_free(k->prefix);
+    secret_free(k->path);
+    secret_free(k->temp_path);
+}
+
+/* ---- keeping it fresh ---- */
+
+/* Well before the end: a third of the life, so that a renewal may fail some times. */
+static int64_t threshold_s(const struct keeper *k)
+{
+    const struct profile *p = &k->profile;
+    int64_t min_ttl_s = k->options->min_ttl_s != OPTION_UNSET ? k->options->min_ttl_s
+                                                              : profile_default_min_ttl_s(p);
+    int64_t third_s = profile_is_permanent(p) ? 0 : (p->expires_at - p->obtained_at) / 3;
+
+    return third_s > min_ttl_s ? third_s : min_ttl_s;
+}
+
+/* In a process of its own: the keeper goes on passing signals and watching the program, and a
+ * renewal under way is not cut off by either's end. What it gets reaches us through the cache. */
+static void start_renewer(struct keeper *k)
+{
+    struct renew_wish wish = command_wish(k->options);
+    struct renewal r;
+    int code;
+
+    wish.keep_above_s = threshold_s(k);
+    k->retry_ms = clock_monotonic_ms() + RETRY_MS;
+    k->renewer = fork();
+    if (k->renewer < 0)
+        k->renewer = 0;
+    if (k->renewer != 0)
+        return;
+    setpgid(0, 0); /* ^C is for the program */
+    renew_begin(&r, &wish, command_profile(k->options), k->options->file);
+    drive_one(&r, k->options->cacert, NULL);
+    code = result_exit_code(r.error.result);
+    if (code != 0)
+        msg_warn("%s", r.error.text);
+    renew_end(&r);
+    _exit(code);
+}
+
+static void reap_renewer(struct keeper *k)
+{
+    int status;
+
+    if (k->renewer == 0 || waitpid(k->renewer, &status, WNOHANG) != k->renewer)
+        return;
+    k->renewer = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        k->retry_ms = 0;
+}
+
+static void look(struct keeper *k)
+{
+    struct profile profile;
+    struct error error;
+
+    reap_renewer(k);
+    if (cache_changed(&k->cache)) {
+        profile_init(&profile);
+        /* A cache that cannot be read now (a logout) leaves the program what it has. */
+        if (cache_read(&k->cache, &profile, &error) == RESULT_OK && profile.token != NULL) {
+            struct profile old = k->profile;
+            bool differs = strcmp(old.token, profile.token) != 0;
+
+            k->profile = profile;
+            profile = old;
+            if (differs && write_file(k, &error) != RESULT_OK)
+                msg_warn("%s", error.text);
+        }
+        profile_clear(&profile);
+    }
+    if (k->renewer == 0 && clock_monotonic_ms() >= k->retry_ms &&
+        profile_ttl_s(&k->profile, clock_epoch_s()) < threshold_s(k))
+        start_renewer(k);
+}
+
+static int child_pipe[2] = {-1, -1};
+
+static void on_child(int number)
+{
+    int saved_errno = errno;
+
+    (void)number;
+    if (write(child_pipe[1], "", 1) < 0)
+        errno = saved_errno; /* full: then it is readable already */
+    errno = saved_errno;
+}
+
+static void watch_children(void)
+{
+    struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
+
+    if (fd_pipe(child_pipe) < 0)
+        child_pipe[0] = child_pipe[1] = -1; /* then its end is seen at the next look */
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGCHLD, &action, NULL);
+}
+
+/* What the terminal sent, the program has already: it is in the same process group. */
+static void pass_signals(pid_t pid)
+{
+    bool by_terminal;
+    int number;
+
+    while ((number = signals_take(&by_terminal)) != 0) {
+        if (!by_terminal)
+            kill(pid, number);
+    }
+}
+
+static int wait_for(struct keeper *k, pid_t pid)
+{
+    int status;
+
+    for (;;) {
+        struct pollfd fds[] = {{.fd = signals_fd(), .events = POLLIN},
+                               {.fd = child_pipe[0], .events = POLLIN}};
+        char drained[16];
+
+        pass_signals(pid);
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            break;
+        look(k);
+        poll(fds, 2, LOOK_MS);
+        while (read(child_pipe[0], drained, sizeof drained) > 0)
+            continue;
+    }
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int run_keeping(const struct options *options, struct profile *profile)
+{
+    struct keeper k = {.options = options, .profile = *profile};
+    struct error error;
+    pid_t pid;
+    int code;
+
+    profile_init(profile); /* the keeper has it now */
+    signals_catch();
+    if (open_keeper(&k, &error) != RESULT_OK) {
+        close_keeper(&k);
+        return command_fail(&error);
+    }
+    watch_children();
+    pid = fork();
+    if (pid == 0) {
+        struct sigaction by_default = {.sa_handler = SIG_DFL};
+
+        sigaction(SIGCHLD, &by_default, NULL);
+        if (setenv("SERVETEL_TOKEN_FILE", k.path, 1) == 0)
+            become(options->operands);
+        _exit(EXIT_NOT_RUNNABLE);
+    }
+    if (pid < 0) {
+        error_set(&error, RESULT_LOCAL, "cannot start a process: %s", strerror(errno));
+        code = command_fail(&error);
+    } else {
+        code = wait_for(&k, pid);
+    }
+    close_keeper(&k);
+    return code;
+}
+
+int cmd_exec(const struct options *options)
+{
+    struct profile profile;
+    struct error error;
+    int code;
+
+    if (command_fresh_profile(options, &profile, &error) != RESULT_OK) {
+        code = command_fail(&error);
+    } else if (setenv("SERVETEL_TOKEN", profile.token, 1) < 0) {
+        error_set(&error, RESULT_FAILED, "cannot set SERVETEL_TOKEN: %s", strerror(errno));
+        code = command_fail(&error);
+    } else if (options->keep_fresh) {
+        code = run_keeping(options, &profile);
+    } else {
+        profile_clear(&profile);
+        become(options->operands);
+    }
+    profile_clear(&profile);
+    return code;
+}

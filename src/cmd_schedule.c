@@ -1,0 +1,297 @@
+/* schedule: a crontab line or systemd units that keep a profile's token fresh. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "command.h"
+#include "msg.h"
+#include "token.h"
+
+/* A renewal every quarter of the life, of a token that lasts less than half of it: two runs may
+ * fail before a third finds it ended. */
+#define RUNS_PER_LIFE 4
+#define LIFE_DEFAULT_S TOKEN_LIFE_DEFAULT_S
+
+struct plan {
+    const struct options *options;
+    char *program;    /* absolute */
+    char *file, *dir; /* absolute, or NULL: where the cache is if not in its usual place */
+    int64_t interval_min, min_ttl_s;
+    unsigned offset_min; /* of the minute at which it starts, by host and profile */
+};
+
+/* Where this program is: cron's PATH may not have it. */
+static char *own_path(void)
+{
+    char path[4096];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    const char *dirs = getenv("PATH");
+
+    if (len > 0) {
+        path[len] = '\0';
+        return secret_copy(path);
+    }
+    while (dirs != NULL && *dirs != '\0') { /* no /proc: as the shell found it */
+        int dir_len = (int)strcspn(dirs, ":");
+
+        snprintf(path, sizeof path, "%.*s/servetel-auth", dir_len, dirs);
+        if (path[0] == '/' && access(path, X_OK) == 0)
+            return secret_copy(path);
+        dirs += dir_len;
+        dirs += *dirs == ':';
+    }
+    return NULL;
+}
+
+static char *absolute(const char *path)
+{
+    char *here, *joined;
+
+    if (path == NULL || *path == '\0')
+        return NULL;
+    if (path[0] == '/')
+        return secret_copy(path);
+    here = getcwd(NULL, 0);
+    joined = here == NULL ? NULL : secret_format("%s/%s", here, path);
+    free(here);
+    return joined;
+}
+
+/* The same on each run for the same host and profile, different for others. */
+static unsigned spread(const char *profile, unsigned range)
+{
+    char fingerprint[TOKEN_FINGERPRINT_SIZE], host[256] = "";
+    char *both;
+
+    gethostname(host, sizeof host - 1);
+    both = secret_format("%s %s", host, profile);
+    token_fingerprint(both, fingerprint);
+    secret_free(both);
+    return (unsigned)strtoul(fingerprint, NULL, 16) % range;
+}
+
+/* Cron counts minutes within the hour and hours within the day, so the interval must divide one of
+ * them: the largest such that is not longer. */
+static int64_t even_interval_min(int64_t minutes)
+{
+    static const int64_t even[] = {720, 480, 360, 240, 180, 120, 60, 30, 20,
+                                   15,  12,  10,  6,   5,   4,   3,  2};
+
+    for (size_t i = 0; i < sizeof even / sizeof even[0]; i++) {
+        if (even[i] <= minutes)
+            return even[i];
+    }
+    return 1;
+}
+
+static enum result make_plan(const struct options *options, struct plan *plan, struct error *error)
+{
+    int64_t life_s = LIFE_DEFAULT_S;
+    struct profile profile;
+    struct cache cache;
+    enum result result;
+
+    *plan = (struct plan){.options = options};
+    profile_init(&profile);
+    result = cache_open(&cache, command_profile(options), options->file, error);
+    if (result == RESULT_OK && !options->all)
+        result = cache_read(&cache, &profile, error);
+    if (result == RESULT_NO_TOKEN) {
+        msg_warn("%s; an hour is taken for the token's life", error->text);
+        result = RESULT_OK;
+    } else if (result == RESULT_OK && profile.token != NULL && profile_is_permanent(&profile)) {
+        result = error_set(error, RESULT_USAGE,
+                           "the token of '%s' is permanent: there is nothing to renew", cache.name);
+    } else if (result == RESULT_OK && profile.obtained_at != 0 &&
+               profile.expires_at > profile.obtained_at && profile.token != NULL) {
+        life_s = profile.expires_at - profile.obtained_at;
+    }
+    plan->interval_min = even_interval_min(life_s / 60 / RUNS_PER_LIFE);
+    plan->min_ttl_s = options->min_ttl_s != OPTION_UNSET ? options->min_ttl_s : life_s / 2;
+    plan->offset_min = spread(options->all ? "--all" : cache.name, (unsigned)plan->interval_min);
+    cache_close(&cache);
+    profile_clear(&profile);
+    if (result != RESULT_OK)
+        return result;
+    plan->file = options->profile_is_flag && options->file == NULL ? NULL : absolute(options->file);
+    plan->dir = plan->file != NULL ? NULL : absolute(getenv("SERVETEL_AUTH_DIR"));
+    plan->program = own_path();
+    if (plan->program == NULL)
+        return error_set(error, RESULT_LOCAL, "cannot tell where this program is installed");
+    return RESULT_OK;
+}
+
+static void free_plan(struct plan *plan)
+{
+    secret_free(plan->program);
+    secret_free(plan->file);
+    secret_free(plan->dir);
+}
+
+/* Quoted for sh, or (systemd) for a unit, where % and $ are special; cron takes a bare % for the
+ * end of the line. */
+static char *quoted(const char *word, bool systemd)
+{
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
+    char *out, *to;
+
+    if (strspn(word, safe) == strlen(word))
+        return secret_copy(word);
+    to = out = secret_new(4 * strlen(word) + 3);
+    *to++ = systemd ? '"' : '\'';
+    for (; *word != '\0'; word++) {
+        if (systemd && strchr("\"\\", *word) != NULL)
+            *to++ = '\\';
+        else if (systemd && strchr("%$", *word) != NULL)
+            *to++ = *word;
+        else if (!systemd && *word == '%')
+            to = stpcpy(to, "'\\"), *to++ = '%', *to++ = '\'';
+        else if (!systemd && *word == '\'')
+            to = stpcpy(to, "'\\'");
+        if (systemd || *word != '%')
+            *to++ = *word;
+    }
+    *to++ = systemd ? '"' : '\'';
+    return out;
+}
+
+/* A duration as a person would write it. */
+static char *duration(int64_t seconds)
+{
+    if (seconds % 60 != 0 || seconds == 0)
+        return secret_format("%llds", (long long)seconds);
+    return secret_format("%lldm", (long long)(seconds / 60));
+}
+
+static char *command_line(const struct plan *plan, bool systemd)
+{
+    const struct options *o = plan->options;
+    int64_t complain_s = plan->min_ttl_s / 2;
+    char *program = quoted(plan->program, systemd), *ttl = duration(plan->min_ttl_s);
+    char *complain = duration(complain_s), *hook = NULL, *file = NULL, *line;
+
+    if (o->on_change != NULL)
+        hook = quoted(o->on_change, systemd);
+    if (plan->file != NULL)
+        file = quoted(plan->file, systemd);
+    line = secret_format("%s refresh --quiet%s%s%s%s%s --min-ttl %s --complain-below %s%s%s",
+                         program, o->all ? " --all" : "", file != NULL ? " --file " : "",
+                         file != NULL ? file : "", o->all || file != NULL ? "" : " --profile ",
+                         o->all || file != NULL ? "" : command_profile(o), ttl, complain,
+                         hook != NULL ? " --on-change " : "", hook != NULL ? hook : "");
+    secret_free(program);
+    secret_free(ttl);
+    secret_free(complain);
+    secret_free(hook);
+    secret_free(file);
+    return line;
+}
+
+/* "7,22,37,52" for every quarter of an hour from the seventh minute. */
+static void list_steps(char *text, size_t size, int64_t first, int64_t step, int64_t end)
+{
+    size_t len = 0;
+
+    for (int64_t at = first; at < end; at += step)
+        len += (size_t)snprintf(text + len, size - len, "%s%lld", len > 0 ? "," : "",
+                                (long long)at);
+}
+
+/* The minutes and hours of cron, or of systemd's calendar. */
+static void list_times(const struct plan *plan, const char *any, char minutes[256], char hours[128])
+{
+    if (plan->interval_min == 1)
+        snprintf(minutes, 256, "*");
+    else if (plan->interval_min <= 60)
+        list_steps(minutes, 256, plan->offset_min, plan->interval_min, 60);
+    else
+        list_steps(minutes, 256, plan->offset_min % 60, 60, 60);
+    if (plan->interval_min <= 60)
+        snprintf(hours, 128, "%s", any);
+    else
+        list_steps(hours, 128, plan->offset_min / 60, plan->interval_min / 60, 24);
+}
+
+static char *cron(const struct plan *plan)
+{
+    char *line = command_line(plan, false), minutes[256], hours[128], *dir = NULL, *text;
+
+    if (plan->dir != NULL)
+        dir = quoted(plan->dir, false);
+    list_times(plan, "*", minutes, hours);
+    text = secret_format("%s %s * * * %s%s%s%s", minutes, hours,
+                         dir != NULL ? "SERVETEL_AUTH_DIR=" : "", dir != NULL ? dir : "",
+                         dir != NULL ? " " : "", line);
+    secret_free(dir);
+    secret_free(line);
+    return text;
+}
+
+static char *systemd(const struct plan *plan)
+{
+    const struct options *o = plan->options;
+    char *line = command_line(plan, true), minutes[256], hours[128], *text, *dir = NULL;
+    char *name = secret_format("servetel-auth-%s", o->all ? "all" : command_profile(o));
+
+    if (plan->dir != NULL) {
+        char *assignment = secret_format("SERVETEL_AUTH_DIR=%s", plan->dir);
+
+        dir = quoted(assignment, true);
+        secret_free(assignment);
+    }
+    list_times(plan, "*", minutes, hours);
+    text = secret_format("# ~/.config/systemd/user/%s.service\n"
+                         "[Unit]\n"
+                         "Description=Keep a Servetel token fresh (%s)\n"
+                         "Documentation=man:servetel-auth(1)\n"
+                         "\n"
+                         "[Service]\n"
+                         "Type=oneshot\n"
+                         "%s%s%s"
+                         "ExecStart=%s\n"
+                         "\n"
+                         "# ~/.config/systemd/user/%s.timer\n"
+                         "[Unit]\n"
+                         "Description=Keep a Servetel token fresh (%s)\n"
+                         "\n"
+                         "[Timer]\n"
+                         "OnCalendar=*-*-* %s:%s:00\n"
+                         "Persistent=true\n"
+                         "\n"
+                         "[Install]\n"
+                         "WantedBy=timers.target",
+                         name, o->all ? "all profiles" : command_profile(o),
+                         dir != NULL ? "Environment=" : "", dir != NULL ? dir : "",
+                         dir != NULL ? "\n" : "", line, name,
+                         o->all ? "all profiles" : command_profile(o), hours, minutes);
+    secret_free(dir);
+    secret_free(name);
+    secret_free(line);
+    return text;
+}
+
+int cmd_schedule(const struct options *options)
+{
+    const char *kind = options->operands[0];
+    struct error error;
+    struct plan plan;
+    char *text;
+    int code;
+
+    if (strcmp(kind, "cron") != 0 && strcmp(kind, "systemd") != 0) {
+        error_set(&error, RESULT_USAGE, "schedule knows cron and systemd");
+        return command_fail(&error);
+    }
+    if (make_plan(options, &plan, &error) != RESULT_OK) {
+        code = command_fail(&error);
+    } else {
+        text = strcmp(kind, "cron") == 0 ? cron(&plan) : systemd(&plan);
+        code = command_print(text);
+        secret_free(text);
+    }
+    free_plan(&plan);
+    return code;
+}

@@ -1,0 +1,413 @@
+#include "drive.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fd.h"
+#include "msg.h"
+#include "signals.h"
+
+/* How often a command is looked at that ended without closing its output. */
+#define CHILD_LOOK_MS 20
+/* How often tick is called at the latest. */
+#define TICK_MS 1000
+/* Descriptors of a slot (lock, temporary file, directory), and what the process has besides. */
+#define SLOT_FDS 3
+#define OTHER_FDS 40
+
+struct slot {
+    struct renewal *renewal;
+    enum renew_step step;
+    bool started; /* the request is under way, the commit is queued */
+    bool committed;
+    struct slot *next_commit;
+};
+
+/* The thread that commits; with one renewal there is none. */
+struct committer {
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t mutex;
+    pthread_cond_t wanted;
+    struct slot *queue; /* newest first */
+    bool stop;
+    int wake[2]; /* readable when a group is done */
+};
+
+struct loop {
+    const struct drive *drive;
+    struct request_pool *pool;
+    struct error pool_error;
+    struct slot *slots;
+    size_t slot_count, window;
+    int jobs, in_flight;
+    struct committer committer;
+};
+
+/* ---- commits ---- */
+
+/* A group whose files are written each for itself and whose directories are synced once. */
+static void commit_group(struct slot *group)
+{
+    const char *synced = NULL;
+    struct error sync_error = {.result = RESULT_OK};
+
+    for (struct slot *s = group; s != NULL; s = s->next_commit) {
+        struct renewal *r = s->renewal;
+
+        r->commit_error.result = cache_write(&r->cache, r->text, &r->stored, &r->commit_error);
+    }
+    for (struct slot *s = group; s != NULL; s = s->next_commit) {
+        struct renewal *r = s->renewal;
+
+        if (r->commit_error.result != RESULT_OK)
+            continue;
+        if (synced == NULL || strcmp(synced, r->cache.dir_path) != 0) {
+            sync_error.result = cache_sync(&r->cache, &sync_error);
+            synced = r->cache.dir_path;
+        }
+        if (sync_error.result != RESULT_OK)
+            r->commit_error = sync_error;
+    }
+}
+
+static void *commit_thread(void *user)
+{
+    struct committer *c = user;
+
+    pthread_mutex_lock(&c->mutex);
+    for (;;) {
+        struct slot *group = c->queue, *next;
+
+        if (group == NULL) {
+            if (c->stop)
+                break;
+            pthread_cond_wait(&c->wanted, &c->mutex);
+            continue;
+        }
+        c->queue = NULL;
+        pthread_mutex_unlock(&c->mutex);
+        commit_group(group);
+        pthread_mutex_lock(&c->mutex);
+        for (; group != NULL; group = next) {
+            next = group->next_commit;
+            group->committed = true;
+        }
+        if (write(c->wake[1], "", 1) < 0 && errno != EAGAIN)
+            break; /* the loop looks every second all the same */
+    }
+    pthread_mutex_unlock(&c->mutex);
+    return NULL;
+}
+
+static void start_committer(struct committer *c)
+{
+    sigset_t all, before;
+
+    c->wake[0] = c->wake[1] = -1;
+    if (fd_pipe(c->wake) < 0)
+        return; /* then commits are made in the loop */
+    pthread_mutex_init(&c->mutex, NULL);
+    pthread_cond_init(&c->wanted, NULL);
+    sigfillset(&all); /* signals are the loop's */
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    c->running = pthread_create(&c->thread, NULL, commit_thread, c) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_committer(struct committer *c)
+{
+    if (c->running) {
+        pthread_mutex_lock(&c->mutex);
+        c->stop = true;
+        pthread_cond_signal(&c->wanted);
+        pthread_mutex_unlock(&c->mutex);
+        pthread_join(c->thread, NULL);
+    }
+    fd_close(&c->wake[0]);
+    fd_close(&c->wake[1]);
+}
+
+/* True once the commit is made. */
+static bool commit(struct loop *loop, struct slot *slot)
+{
+    struct committer *c = &loop->committer;
+    bool committed;
+
+    if (!c->running) {
+        slot->next_commit = NULL;
+        commit_group(slot);
+        return true;
+    }
+    pthread_mutex_lock(&c->mutex);
+    if (!slot->started) {
+        slot->started = true;
+        slot->committed = false;
+        slot->next_commit = c->queue;
+        c->queue = slot;
+        pthread_cond_signal(&c->wanted);
+    }
+    committed = slot->committed;
+    pthread_mutex_unlock(&c->mutex);
+    return committed;
+}
+
+/* ---- requests ---- */
+
+/* True once there is a reply. */
+static bool request(struct loop *loop, struct slot *slot)
+{
+    struct renewal *r = slot->renewal;
+
+    if (slot->started) {
+        if (!r->reply.done)
+            return false;
+        loop->in_flight--;
+        return true;
+    }
+    if (loop->in_flight >= loop->jobs)
+        return false;
+    if (loop->pool == NULL && loop->pool_error.result == RESULT_OK &&
+        request_pool_open(&loop->pool, loop->drive->cacert, loop->jobs, &loop->pool_error) !=
+            RESULT_OK)
+        loop->pool = NULL;
+    if (loop->pool == NULL) {
+        reply_clear(&r->reply);
+        r->reply.fate = REQUEST_NOT_SENT;
+        r->reply.error = loop->pool_error;
+        return true;
+    }
+    request_start(loop->pool, &r->request, &r->reply, r->request_timeout_ms);
+    slot->started = true;
+    loop->in_flight++;
+    return false;
+}
+
+/* ---- the loop ---- */
+
+/* Moves one renewal on as far as it goes without waiting. */
+static void advance(struct loop *loop, struct slot *slot)
+{
+    struct renewal *r = slot->renewal;
+
+    for (;;) {
+        switch (slot->step) {
+        case RENEW_REQUEST:
+            if (!request(loop, slot))
+                return;
+            break;
+        case RENEW_CHILD:
+            break; /* renew_next looks at it */
+        case RENEW_PAUSE:
+            if (clock_monotonic_ms() < r->pause_until_ms)
+                return;
+            break;
+        case RENEW_COMMIT:
+            if (!commit(loop, slot))
+                return;
+            break;
+        case RENEW_DONE:
+            return;
+        }
+        slot->started = false;
+        slot->step = renew_next(r);
+        if (slot->step == RENEW_CHILD)
+            return;
+    }
+}
+
+static void interrupt_all(struct loop *loop)
+{
+    /* Requests first: their replies belong to the renewals. */
+    request_pool_close(loop->pool);
+    loop->pool = NULL;
+    loop->in_flight = 0;
+    error_set(&loop->pool_error, RESULT_INTERRUPTED, "interrupted");
+    for (size_t i = 0; i < loop->slot_count; i++) {
+        struct slot *slot = &loop->slots[i];
+
+        if (slot->step == RENEW_REQUEST && slot->started && slot->renewal->reply.done) {
+            slot->started = false; /* it was answered: that is not thrown away */
+            slot->step = renew_next(slot->renewal);
+        }
+        if (slot->step != RENEW_COMMIT && slot->step != RENEW_DONE) {
+            renew_interrupt(slot->renewal);
+            slot->step = RENEW_DONE;
+            slot->started = false;
+        }
+    }
+}
+
+static void give_back_done(struct loop *loop)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < loop->slot_count; i++) {
+        if (loop->slots[i].step == RENEW_DONE)
+            loop->drive->done(loop->drive->user, loop->slots[i].renewal);
+        else
+            kept++;
+    }
+    /* Queued slots must not move while the committer has them. */
+    for (size_t i = 0, to = 0; kept < loop->slot_count && i < loop->slot_count; i++) {
+        if (loop->slots[i].step != RENEW_DONE) {
+            loop->slots[to++] = loop->slots[i];
+            if (to == kept)
+                break;
+        }
+    }
+    loop->slot_count = kept;
+}
+
+static void fill(struct loop *loop)
+{
+    while (loop->slot_count < loop->window && !signals_caught()) {
+        struct renewal *r = loop->drive->next(loop->drive->user);
+
+        if (r == NULL)
+            return;
+        loop->slots[loop->slot_count] = (struct slot){.renewal = r};
+        loop->slots[loop->slot_count].step = renew_next(r);
+        loop->slot_count++;
+    }
+}
+
+static void wait(struct loop *loop)
+{
+    int *fds = secret_new((loop->slot_count + 2) * sizeof *fds);
+    int64_t now = clock_monotonic_ms(), until = now + TICK_MS;
+    size_t count = 0;
+    char drained[64];
+
+    for (size_t i = 0; i < loop->slot_count; i++) {
+        const struct slot *slot = &loop->slots[i];
+
+        if (slot->step == RENEW_PAUSE && slot->renewal->pause_until_ms < until)
+            until = slot->renewal->pause_until_ms;
+        if (slot->step != RENEW_CHILD)
+            continue;
+        if (child_fd(&slot->renewal->child) >= 0)
+            fds[count++] = child_fd(&slot->renewal->child);
+        if (now + CHILD_LOOK_MS < until)
+            until = now + CHILD_LOOK_MS;
+    }
+    if (loop->committer.running)
+        fds[count++] = loop->committer.wake[0];
+    if (until < now)
+        until = now;
+    if (loop->pool != NULL) {
+        request_pool_wait(loop->pool, fds, count, until - now);
+    } else {
+        struct pollfd *polled = secret_new((count + 1) * sizeof *polled);
+
+        for (size_t i = 0; i < count; i++)
+            polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+        polled[count] = (struct pollfd){.fd = signals_fd(), .events = POLLIN};
+        if (!signals_caught())
+            poll(polled, (nfds_t)count + 1, (int)(until - now));
+        secret_free(polled);
+    }
+    while (loop->committer.running && read(loop->committer.wake[0], drained, sizeof drained) > 0)
+        continue;
+    secret_free(fds);
+}
+
+/* Each connection needs a socket, each prepared profile its descriptors. */
+static int cap_jobs(int jobs)
+{
+    struct rlimit limit;
+    long most;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return jobs;
+    most = ((long)limit.rlim_cur - OTHER_FDS) / (2 * SLOT_FDS + 1);
+    if (most < 1)
+        most = 1;
+    return jobs < most ? jobs : (int)most;
+}
+
+void drive_all(const struct drive *drive)
+{
+    struct loop loop = {.drive = drive, .jobs = drive->jobs > 1 ? cap_jobs(drive->jobs) : 1};
+
+    signals_catch();
+    loop.window = loop.jobs > 1 ? (size_t)loop.jobs * 2 : 1;
+    loop.slots = secret_new(loop.window * sizeof *loop.slots);
+    if (loop.jobs > 1)
+        start_committer(&loop.committer);
+    for (fill(&loop); loop.slot_count > 0; fill(&loop)) {
+        bool finished = false;
+
+        for (size_t i = 0; i < loop.slot_count; i++) {
+            advance(&loop, &loop.slots[i]);
+            finished = finished || loop.slots[i].step == RENEW_DONE;
+        }
+        if (!finished) {
+            wait(&loop);
+            if (signals_caught())
+                interrupt_all(&loop);
+        }
+        give_back_done(&loop);
+        if (drive->tick != NULL)
+            drive->tick(drive->user);
+    }
+    if (loop.jobs > 1)
+        stop_committer(&loop.committer);
+    request_pool_close(loop.pool);
+    secret_free(loop.slots);
+}
+
+/* ---- one ---- */
+
+struct single {
+    struct renewal *renewal;
+    bool given;
+    const char *waiting;
+    int64_t since_ms;
+};
+
+static struct renewal *give_single(void *user)
+{
+    struct single *single = user;
+
+    if (single->given)
+        return NULL;
+    single->given = true;
+    return single->renewal;
+}
+
+static void take_single(void *user, struct renewal *renewal)
+{
+    (void)user;
+    (void)renewal;
+}
+
+static void show_waiting(void *user)
+{
+    const struct single *single = user;
+    int64_t waited_s = (clock_monotonic_ms() - single->since_ms) / 1000;
+
+    if (single->waiting != NULL && waited_s > 0)
+        msg_progress("waiting for %s, %lld s", single->waiting, (long long)waited_s);
+}
+
+void drive_one(struct renewal *renewal, const char *cacert, const char *waiting)
+{
+    struct single single = {
+        .renewal = renewal, .waiting = waiting, .since_ms = clock_monotonic_ms()};
+    struct drive drive = {.cacert = cacert,
+                          .jobs = 1,
+                          .next = give_single,
+                          .done = take_single,
+                          .tick = show_waiting,
+                          .user = &single};
+
+    drive_all(&drive);
+    msg_progress("%s", "");
+}

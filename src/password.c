@@ -1,0 +1,184 @@
+#include "password.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "signals.h"
+#include "text.h"
+
+enum result password_check(const struct secret *password, const char *what, struct error *error)
+{
+    if (password->len == 0)
+        return error_set(error, RESULT_LOCAL, "%s is empty", what);
+    if (password->len > PASSWORD_LENGTH_MAX)
+        return error_set(error, RESULT_LOCAL, "%s is longer than %d bytes", what,
+                         PASSWORD_LENGTH_MAX);
+    if (memchr(password->data, '\0', password->len) != NULL)
+        return error_set(error, RESULT_LOCAL, "%s holds a NUL byte", what);
+    /* JSON texts are UTF-8 (RFC 8259, 8.1): anything else could not be sent as it is. */
+    if (!text_is_utf8(password->data))
+        return error_set(error, RESULT_LOCAL, "%s is not UTF-8 text", what);
+    return RESULT_OK;
+}
+
+/* Until fd has something to read. */
+static enum result wait_readable(int fd, const char *what, int64_t deadline_ms, struct error *error)
+{
+    for (;;) {
+        struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+                               {.fd = signals_fd(), .events = POLLIN}};
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+
+        if (signals_caught())
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
+        if (left_ms <= 0)
+            return error_set(error, RESULT_TEMPORARY, "%s did not come in time", what);
+        if (poll(fds, 2, (int)(left_ms > 60000 ? 60000 : left_ms)) > 0 && fds[0].revents != 0)
+            return RESULT_OK;
+    }
+}
+
+enum result password_read_line(int fd, const char *what, int64_t deadline_ms, struct secret *line,
+                               struct error *error)
+{
+    bool person_types = isatty(fd);
+
+    for (;;) {
+        char c;
+        ssize_t len;
+
+        if (!person_types && wait_readable(fd, what, deadline_ms, error) != RESULT_OK)
+            return error->result;
+        len = read(fd, &c, 1);
+        if (len < 0 && signals_caught())
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
+        if (len < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (len < 0)
+            return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
+        if (len == 0 || c == '\n')
+            break;
+        if (!secret_append(line, &c, 1))
+            return error_set(error, RESULT_LOCAL, "%s is too long", what);
+        secret_wipe(&c, 1);
+    }
+    if (line->len > 0 && line->data[line->len - 1] == '\r') /* a file from elsewhere */
+        line->data[--line->len] = '\0';
+    return RESULT_OK;
+}
+
+enum result password_read_file(const char *path, int64_t deadline_ms, struct secret *password,
+                               bool *exposed, struct error *error)
+{
+    /* O_NONBLOCK: a FIFO that nobody writes must not hang the open. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char what[512];
+    struct stat st;
+
+    snprintf(what, sizeof what, "the password file '%s'", path);
+    *exposed = false;
+    if (fd < 0)
+        return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 044) != 0)
+        *exposed = true;
+    error->result = password_read_line(fd, what, deadline_ms, password, error);
+    close(fd);
+    if (error->result == RESULT_OK)
+        error->result = password_check(password, what, error);
+    return error->result;
+}
+
+/* ---- the terminal ---- */
+
+static volatile sig_atomic_t suspended;
+
+static void on_suspend(int number)
+{
+    (void)number;
+    suspended = 1;
+}
+
+static void set_echo(int tty, struct termios *before, bool echo)
+{
+    struct termios quiet = *before;
+
+    if (!echo)
+        quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK);
+    quiet.c_lflag |= ICANON | ISIG | (echo ? 0 : ECHONL);
+    while (tcsetattr(tty, TCSAFLUSH, &quiet) < 0 && errno == EINTR && !signals_caught())
+        continue;
+}
+
+static void write_prompt(int tty, const char *prompt)
+{
+    if (write(tty, prompt, strlen(prompt)) < 0)
+        return; /* the read that follows will tell */
+}
+
+/* One line from the terminal. ^Z gives the terminal back, stops, and asks again when resumed. */
+static enum result read_answer(int tty, struct termios *before, const char *prompt, bool echo,
+                               struct secret *answer, struct error *error)
+{
+    for (;;) {
+        char c;
+        ssize_t len = read(tty, &c, 1);
+
+        if (signals_caught())
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
+        if (suspended) {
+            tcsetattr(tty, TCSAFLUSH, before);
+            suspended = 0;
+            raise(SIGSTOP);
+            set_echo(tty, before, echo);
+            secret_clear(answer);
+            write_prompt(tty, prompt);
+            continue;
+        }
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len < 0)
+            return error_set(error, RESULT_LOCAL, "cannot read from the terminal: %s",
+                             strerror(errno));
+        if (len == 0 || c == '\n')
+            return RESULT_OK;
+        if (!secret_append(answer, &c, 1))
+            return error_set(error, RESULT_LOCAL, "that is too long");
+        secret_wipe(&c, 1);
+    }
+}
+
+enum result password_ask(const char *prompt, bool echo, struct secret *answer, struct error *error)
+{
+    struct sigaction suspend = {.sa_handler = on_suspend}, suspend_before;
+    int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    struct termios before;
+
+    if (tty < 0 || tcgetattr(tty, &before) < 0) {
+        if (tty >= 0)
+            close(tty);
+        return error_set(error, RESULT_USAGE, "there is no terminal to ask on");
+    }
+    signals_catch();
+    sigemptyset(&suspend.sa_mask);
+    sigaction(SIGTSTP, NULL, &suspend_before);
+    if (suspend_before.sa_handler != SIG_IGN)
+        sigaction(SIGTSTP, &suspend, NULL);
+    set_echo(tty, &before, echo);
+    write_prompt(tty, prompt);
+    error->result = read_answer(tty, &before, prompt, echo, answer, error);
+    while (tcsetattr(tty, TCSAFLUSH, &before) < 0 && errno == EINTR)
+        continue;
+    sigaction(SIGTSTP, &suspend_before, NULL);
+    if (error->result == RESULT_INTERRUPTED && !echo)
+        write_prompt(tty, "\n");
+    close(tty);
+    return error->result;
+}

@@ -1,0 +1,33 @@
+/* Where a password (or an imported token) comes from: stdin, a file, a command's output, a
+ * terminal. Always the first line, into secret memory; read(2) and write(2) only, since stdio and
+ * getpass keep copies.
+ *
+ * A source that cannot be read, is empty or holds what no password can is RESULT_LOCAL; one that
+ * is out of time is RESULT_TEMPORARY. Deadlines are monotonic milliseconds.
+ */
+#ifndef PASSWORD_H
+#define PASSWORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "result.h"
+#include "secret.h"
+
+#define PASSWORD_LENGTH_MAX 4096
+
+/* The first line of a descriptor, no byte of the next one read. what: "the password on stdin". */
+enum result password_read_line(int fd, const char *what, int64_t deadline_ms, struct secret *line,
+                               struct error *error) MUST_CHECK;
+/* *exposed: others may read the file. */
+enum result password_read_file(const char *path, int64_t deadline_ms, struct secret *password,
+                               bool *exposed, struct error *error) MUST_CHECK;
+/* Asks on /dev/tty, whatever stdin is; echo off for a password and on for anything else, restored
+ * on every signal. RESULT_USAGE when there is no terminal. */
+enum result password_ask(const char *prompt, bool echo, struct secret *answer,
+                         struct error *error) MUST_CHECK;
+/* What any source must give: 1 to PASSWORD_LENGTH_MAX bytes of UTF-8 without a NUL. */
+enum result password_check(const struct secret *password, const char *what,
+                           struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,215 @@
+#include "profile.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "json.h"
+#include "secret.h"
+#include "token.h"
+
+#define VERSION_SUPPORTED 1
+#define NAME_LENGTH_MAX 128
+/* Servetel's page asks for a new password every 90 days; a fortnight is time to get round to it. */
+#define PASSWORD_WARN_S (14 * 86400)
+
+static const struct text_member {
+    const char *name;
+    size_t offset;
+} text_members[] = {
+    {"api_url", offsetof(struct profile, api_url)},
+    {"email", offsetof(struct profile, email)},
+    {"access_token", offsetof(struct profile, token)},
+    {"token_type", offsetof(struct profile, token_type)},
+    {"auth_scheme", offsetof(struct profile, auth_scheme)},
+    {"password_command", offsetof(struct profile, password_command)},
+    {"password_file", offsetof(struct profile, password_file)},
+    {"token_command", offsetof(struct profile, token_command)},
+    {"unattended_login", offsetof(struct profile, unattended_login)},
+};
+
+static const struct time_member {
+    const char *name;
+    size_t offset;
+    int64_t absent;
+} time_members[] = {
+    {"expires_at", offsetof(struct profile, expires_at), TOKEN_NO_EXPIRY},
+    {"obtained_at", offsetof(struct profile, obtained_at), 0},
+    {"logged_in_at", offsetof(struct profile, logged_in_at), 0},
+    {"unattended_login_at", offsetof(struct profile, unattended_login_at), 0},
+    {"retry_at", offsetof(struct profile, retry_at), 0},
+    {"password_expires_at", offsetof(struct profile, password_expires_at), 0},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool is_alphanumeric(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool profile_name_is_valid(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len < 1 || len > NAME_LENGTH_MAX || !is_alphanumeric(name[0]))
+        return false;
+    for (size_t i = 1; i < len; i++) {
+        if (!is_alphanumeric(name[i]) && strchr("._@+-", name[i]) == NULL)
+            return false;
+    }
+    return true;
+}
+
+static char **text_slot(struct profile *profile, const struct text_member *member)
+{
+    return (char **)(void *)((char *)profile + member->offset);
+}
+
+static int64_t *time_slot(struct profile *profile, const struct time_member *member)
+{
+    return (int64_t *)(void *)((char *)profile + member->offset);
+}
+
+void profile_init(struct profile *profile)
+{
+    memset(profile, 0, sizeof *profile);
+    profile->expires_at = TOKEN_NO_EXPIRY;
+}
+
+void profile_clear(struct profile *profile)
+{
+    for (size_t i = 0; i < COUNT(text_members); i++)
+        secret_free(*text_slot(profile, &text_members[i]));
+    json_delete(profile->json);
+    profile_init(profile);
+}
+
+static enum result read_members(struct profile *profile, struct error *error)
+{
+    for (size_t i = 0; i < COUNT(text_members); i++) {
+        const char *name = text_members[i].name, *text = json_string(profile->json, name);
+
+        if (text == NULL && json_has(profile->json, name))
+            return error_set(error, RESULT_FAILED, "its member '%s' is not a string", name);
+        *text_slot(profile, &text_members[i]) = secret_copy(text);
+    }
+    for (size_t i = 0; i < COUNT(time_members); i++) {
+        const char *name = time_members[i].name;
+        int64_t *slot = time_slot(profile, &time_members[i]);
+
+        *slot = time_members[i].absent;
+        if (json_has(profile->json, name) &&
+            (!json_integer(profile->json, name, slot) || *slot < 0))
+            return error_set(error, RESULT_FAILED, "its member '%s' is not a time", name);
+    }
+    if (profile->token != NULL && !token_is_valid(profile->token))
+        return error_set(error, RESULT_FAILED, "its token is not one");
+    return RESULT_OK;
+}
+
+enum result profile_parse(struct profile *profile, const char *text, size_t len,
+                          struct error *error)
+{
+    int64_t version;
+    enum result result;
+
+    profile_init(profile);
+    profile->json = json_parse_object(text, len);
+    if (profile->json == NULL)
+        return error_set(error, RESULT_FAILED, "it is damaged or no cache file");
+    if (!json_integer(profile->json, "version", &version) || version < 1)
+        result = error_set(error, RESULT_FAILED, "it is no cache file: it has no version");
+    else if (version > VERSION_SUPPORTED)
+        result = error_set(error, RESULT_LOCAL,
+                           "it is of version %lld, this program knows version %d: "
+                           "upgrade servetel-auth",
+                           (long long)version, VERSION_SUPPORTED);
+    else
+        result = read_members(profile, error);
+    if (result != RESULT_OK)
+        profile_clear(profile);
+    return result;
+}
+
+char *profile_print(const struct profile *profile)
+{
+    struct profile copy = *profile; /* for the slots; its strings stay the caller's */
+    struct cJSON *json = NULL;
+    char *text;
+
+    if (profile->json != NULL) {
+        text = json_print_line(profile->json);
+        json = json_parse_object(text, strlen(text));
+        secret_free(text);
+    }
+    if (json == NULL)
+        json = json_new_object();
+    json_set_integer(json, "version", VERSION_SUPPORTED);
+    for (size_t i = 0; i < COUNT(text_members); i++)
+        json_set_string(json, text_members[i].name, *text_slot(&copy, &text_members[i]));
+    for (size_t i = 0; i < COUNT(time_members); i++) {
+        int64_t value = *time_slot(&copy, &time_members[i]);
+
+        if (value == time_members[i].absent)
+            json_remove(json, time_members[i].name);
+        else
+            json_set_integer(json, time_members[i].name, value);
+    }
+    text = json_print(json);
+    json_delete(json);
+    return text;
+}
+
+int64_t profile_ttl_s(const struct profile *profile, int64_t now)
+{
+    if (profile->token == NULL)
+        return 0;
+    return token_ttl_s(profile->expires_at, profile->obtained_at, now);
+}
+
+int64_t profile_default_min_ttl_s(const struct profile *profile)
+{
+    return token_default_min_ttl_s(profile->expires_at, profile->obtained_at);
+}
+
+bool profile_is_permanent(const struct profile *profile)
+{
+    return token_is_permanent(profile->expires_at, profile->obtained_at);
+}
+
+bool profile_login_was_refused(const struct profile *profile)
+{
+    return profile->unattended_login != NULL && strcmp(profile->unattended_login, "refused") == 0;
+}
+
+bool profile_has_source(const struct profile *profile)
+{
+    if (profile->token_command != NULL)
+        return true;
+    return profile->email != NULL && !profile_login_was_refused(profile) &&
+           (profile->password_command != NULL || profile->password_file != NULL);
+}
+
+enum profile_state profile_state(const struct profile *profile, int64_t now)
+{
+    int64_t ttl_s = profile_ttl_s(profile, now);
+    int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
+    bool renews = profile_has_source(profile) ||
+                  (!profile_is_permanent(profile) && profile->token != NULL &&
+                   now < since + PROFILE_RENEWABLE_S);
+
+    if (ttl_s > 0 && ttl_s >= profile_default_min_ttl_s(profile))
+        return PROFILE_VALID;
+    if (!renews)
+        return profile->token == NULL ? PROFILE_EMPTY : PROFILE_LOGIN_NEEDED;
+    return ttl_s > 0 ? PROFILE_EXPIRES_SOON : PROFILE_RENEWABLE;
+}
+
+int profile_password_days(const struct profile *profile, int64_t now)
+{
+    int64_t left_s = profile->password_expires_at - now;
+
+    if (profile->password_expires_at == 0 || left_s > PASSWORD_WARN_S)
+        return -1;
+    return left_s < 0 ? 0 : (int)(left_s / 86400);
+}

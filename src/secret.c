@@ -1,0 +1,173 @@
+#include "secret.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* As malloc's own blocks, ours must suit any type. */
+union header {
+    size_t size;
+    max_align_t align;
+};
+
+void secret_wipe(void *bytes, size_t len)
+{
+#ifndef SECRET_NO_WIPE
+    /* Through a volatile pointer, so that the compiler cannot see that nobody reads the zeros.
+     * explicit_bzero would do, but macOS and older systems lack it. */
+    static void *(*const volatile set)(void *, int, size_t) = memset;
+
+    if (len > 0)
+        set(bytes, 0, len);
+#else
+    (void)bytes;
+    (void)len;
+#endif
+}
+
+void *secret_malloc(size_t size)
+{
+    union header *header;
+
+    if (size > SIZE_MAX - sizeof *header)
+        return NULL;
+    header = malloc(sizeof *header + size);
+    if (header == NULL)
+        return NULL;
+    header->size = size;
+    return header + 1;
+}
+
+void secret_free(void *block)
+{
+    union header *header = block;
+
+    if (block == NULL)
+        return;
+    header--;
+    secret_wipe(header + 1, header->size);
+    free(header);
+}
+
+void *secret_calloc(size_t count, size_t size)
+{
+    void *block;
+
+    if (size != 0 && count > SIZE_MAX / size)
+        return NULL;
+    block = secret_malloc(count * size);
+    if (block != NULL)
+        memset(block, 0, count * size);
+    return block;
+}
+
+void *secret_realloc(void *block, size_t size)
+{
+    void *grown = secret_malloc(size);
+    size_t old_size;
+
+    if (block == NULL || grown == NULL)
+        return grown;
+    old_size = ((union header *)block - 1)->size;
+    memcpy(grown, block, old_size < size ? old_size : size);
+    secret_free(block);
+    return grown;
+}
+
+char *secret_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = secret_malloc(size);
+
+    if (copy != NULL)
+        memcpy(copy, text, size);
+    return copy;
+}
+
+void *secret_require(void *block)
+{
+    static const char message[] = "servetel-auth: out of memory\n";
+
+    if (block == NULL) {
+        if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
+            _exit(1); /* nobody to tell */
+        _exit(1);
+    }
+    return block;
+}
+
+void *secret_new(size_t size)
+{
+    return secret_require(secret_calloc(1, size));
+}
+
+char *secret_copy(const char *text)
+{
+    return text == NULL ? NULL : secret_require(secret_strdup(text));
+}
+
+char *secret_format(const char *format, ...)
+{
+    va_list args, again;
+    char *text;
+    int len;
+
+    va_start(args, format);
+    va_copy(again, args);
+    len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    text = secret_new((size_t)(len < 0 ? 0 : len) + 1);
+    if (len > 0)
+        vsnprintf(text, (size_t)len + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void secret_replace(char **slot, const char *text)
+{
+    char *copy = secret_copy(text);
+
+    secret_free(*slot);
+    *slot = copy;
+}
+
+bool secret_append(struct secret *secret, const void *bytes, size_t len)
+{
+    if (len > secret->max || secret->len > secret->max - len)
+        return false;
+    if (secret->data == NULL || secret->len + len + 1 > secret->size) {
+        /* Doubling keeps the copies few; 256 bytes hold most answers' fields. */
+        size_t size = secret->size < 256 ? 256 : secret->size * 2;
+
+        if (size < secret->len + len + 1)
+            size = secret->len + len + 1;
+        secret->data = secret_require(secret_realloc(secret->data, size));
+        secret->size = size;
+    }
+    if (len > 0)
+        memcpy(secret->data + secret->len, bytes, len);
+    secret->len += len;
+    secret->data[secret->len] = '\0';
+    return true;
+}
+
+bool secret_append_text(struct secret *secret, const char *text)
+{
+    return secret_append(secret, text, strlen(text));
+}
+
+const char *secret_text(const struct secret *secret)
+{
+    return secret->data == NULL ? "" : secret->data;
+}
+
+void secret_clear(struct secret *secret)
+{
+    secret_free(secret->data);
+    secret->data = NULL;
+    secret->len = 0;
+    secret->size = 0;
+}

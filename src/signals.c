@@ -1,0 +1,98 @@
+#include "signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2};
+#define FATAL_COUNT (sizeof fatal / sizeof fatal[0])
+
+static struct sigaction before[FATAL_COUNT];
+static bool catching;
+static volatile sig_atomic_t caught;
+static int wake_pipe[2] = {-1, -1};
+
+/* Signal numbers are below 65 everywhere: the byte in the pipe has room for where one came from. */
+#define BY_TERMINAL 0x80
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+    /* What kill(2) and its kin sent has a code of 0 or less, what the kernel sent a positive one.
+     */
+    unsigned char byte = (unsigned char)(number | (info->si_code > 0 ? BY_TERMINAL : 0));
+
+    (void)context;
+    if (caught == 0)
+        caught = number;
+    if (write(wake_pipe[1], &byte, 1) < 0)
+        errno = saved_errno; /* full: then it is readable already */
+    errno = saved_errno;
+}
+
+void signals_catch(void)
+{
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+
+    if (catching)
+        return;
+    catching = true;
+    if (fd_pipe(wake_pipe) < 0)
+        wake_pipe[0] = wake_pipe[1] = -1; /* then waits end a little later, no more */
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < FATAL_COUNT; i++) {
+        sigaction(fatal[i], NULL, &before[i]);
+        if (before[i].sa_handler != SIG_IGN)
+            sigaction(fatal[i], &action, NULL);
+    }
+}
+
+int signals_caught(void)
+{
+    return caught;
+}
+
+int signals_fd(void)
+{
+    return wake_pipe[0];
+}
+
+int signals_take(bool *by_terminal)
+{
+    unsigned char byte;
+
+    caught = 0; /* before the pipe is read: a signal that comes now is in the pipe */
+    if (read(wake_pipe[0], &byte, 1) != 1)
+        return 0;
+    *by_terminal = (byte & BY_TERMINAL) != 0;
+    return byte & ~BY_TERMINAL;
+}
+
+void signals_reset(void)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+
+    sigemptyset(&by_default.sa_mask);
+    sigaction(SIGPIPE, &by_default, NULL); /* main() ignores it */
+    for (size_t i = 0; catching && i < FATAL_COUNT; i++)
+        sigaction(fatal[i], &before[i], NULL);
+}
+
+void signals_die(void)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    sigset_t set;
+
+    if (caught == 0)
+        return;
+    sigemptyset(&by_default.sa_mask);
+    sigaction(caught, &by_default, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, caught);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    raise(caught);
+    _exit(128 + caught); /* not reached */
+}

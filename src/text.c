@@ -1,0 +1,92 @@
+#include "text.h"
+
+#include <string.h>
+
+#include "secret.h"
+
+/* Bytes of the UTF-8 sequence at text, 0 if it is broken or overlong (RFC 3629). */
+static size_t utf8_length(const unsigned char *text)
+{
+    size_t len = 0;
+
+    if (text[0] < 0x80)
+        return 1;
+    if (text[0] >= 0xc2 && text[0] < 0xf5)
+        len = text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+
+    for (size_t i = 1; i < len; i++) {
+        if ((text[i] & 0xc0) != 0x80) /* stops at the NUL, too */
+            return 0;
+    }
+    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+void text_clean(char *text)
+{
+    unsigned char *in = (unsigned char *)text, *out = in;
+
+    while (*in != '\0') {
+        size_t len = utf8_length(in);
+        bool control = *in < 0x20 || *in == 0x7f || (*in == 0xc2 && in[1] < 0xa0);
+
+        if (len == 0 || control) {
+            *out++ = '?';
+            in += len == 0 ? 1 : len;
+            continue;
+        }
+        memmove(out, in, len);
+        out += len;
+        in += len;
+    }
+    *out = '\0';
+}
+
+bool text_is_utf8(const char *text)
+{
+    while (*text != '\0') {
+        size_t len = utf8_length((const unsigned char *)text);
+
+        if (len == 0)
+            return false;
+        text += len;
+    }
+    return true;
+}
+
+void text_cut(char *text, size_t max)
+{
+    char *cut = text; /* where the last three characters that may stay begin */
+    size_t count = 0;
+
+    for (char *c = text; *c != '\0'; c++) {
+        if (((unsigned char)*c & 0xc0) == 0x80) /* within a character */
+            continue;
+        if (count == max) {
+            memcpy(cut, "...", sizeof "...");
+            return;
+        }
+        if (++count + 3 <= max + 1)
+            cut = c;
+    }
+}
+
+void text_hide(char **text, const char *needle)
+{
+    static const char mark[] = "[hidden]";
+    char *found;
+
+    if (needle == NULL || *needle == '\0')
+        return;
+    found = strstr(*text, needle);
+    while (found != NULL) {
+        size_t head = (size_t)(found - *text);
+        char *hidden = secret_format("%.*s%s%s", (int)head, *text, mark, found + strlen(needle));
+
+        secret_free(*text);
+        *text = hidden;
+        found = strstr(*text + head + strlen(mark), needle);
+    }
+}
