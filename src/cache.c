@@ -48,7 +48,7 @@ static char *profile_directory(struct error *error)
         }
         home = user->pw_dir;
     }
-    return secret_format("%s/.servetel-auth", home);
+    return secret_join(home, "/.servetel-auth", NULL);
 }
 
 static bool strip_extension(char *name)
@@ -136,8 +136,8 @@ static enum result follow_links(const char *path, char **target, struct error *e
 enum result cache_open(struct cache *cache, const char *profile, const char *file,
                        struct error *error)
 {
-    char *dir = NULL, *stem;
-    const char *slash;
+    const char *slash, *base;
+    char *dir, *stem;
 
     memset(cache, 0, sizeof *cache);
     cache->lock_fd = cache->temp_fd = cache->dir_fd = -1;
@@ -149,27 +149,25 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
         if (dir == NULL)
             return error->result;
         cache->name = secret_copy(profile);
-        cache->path = secret_format("%s/%s" EXTENSION, dir, profile);
+        cache->path = secret_join(dir, "/", profile, EXTENSION, NULL);
         secret_free(dir);
     }
     if (follow_links(cache->path, &cache->target, error) != RESULT_OK)
         return error->result;
     slash = strrchr(cache->target, '/');
-    if ((slash == NULL ? cache->target : slash + 1)[0] == '\0')
+    base = slash == NULL ? cache->target : slash + 1;
+    if (*base == '\0')
         return error_set(error, RESULT_LOCAL, "cannot use '%s': it is a directory", cache->path);
     stem = secret_copy(cache->target);
     strip_extension(stem);
-    cache->lock_path = secret_format("%s.lock", stem);
+    cache->lock_path = secret_join(stem, ".lock", NULL);
     secret_free(stem);
-    if (slash == NULL) {
-        cache->dir_path = secret_copy(".");
-        cache->temp_path = secret_format(".%s.tmp", cache->target);
-    } else {
-        int len = (int)(slash - cache->target);
-
-        cache->dir_path = len == 0 ? secret_copy("/") : secret_format("%.*s", len, cache->target);
-        cache->temp_path = secret_format("%.*s/.%s.tmp", len, cache->target, slash + 1);
-    }
+    cache->dir_path = secret_copy(slash == NULL            ? "."
+                                  : slash == cache->target ? "/"
+                                                           : cache->target);
+    if (slash != NULL && slash != cache->target)
+        cache->dir_path[slash - cache->target] = '\0';
+    cache->temp_path = secret_join(cache->dir_path, "/.", base, ".tmp", NULL);
     return RESULT_OK;
 }
 

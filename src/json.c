@@ -17,14 +17,17 @@ static void use_secret_memory(void)
 
 static bool has_nul(const char *text, size_t len)
 {
+    const char *end = text + len, *at = text;
+
     if (memchr(text, '\0', len) != NULL)
         return true;
-    for (size_t i = 0; i + 1 < len; i++) {
-        if (text[i] != '\\')
-            continue;
-        if (text[i + 1] == 'u' && i + 6 <= len && memcmp(text + i + 2, "0000", 4) == 0)
+    /* Whatever is escaped is not the start of another escape: a pair at a time. */
+    while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
+        if (end - at >= 6 && memcmp(at, "\\u0000", 6) == 0)
             return true;
-        i++; /* whatever is escaped is not the start of another escape */
+        if (end - at < 2)
+            break;
+        at += 2;
     }
     return false;
 }
@@ -67,7 +70,9 @@ bool json_has(const struct cJSON *object, const char *name)
 
 const char *json_string(const struct cJSON *object, const char *name)
 {
-    return cJSON_GetStringValue(json_member(object, name));
+    const cJSON *member = json_member(object, name);
+
+    return member != NULL && (member->type & 0xff) == cJSON_String ? member->valuestring : NULL;
 }
 
 bool json_integer(const struct cJSON *object, const char *name, int64_t *value)

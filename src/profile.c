@@ -87,9 +87,12 @@ void profile_clear(struct profile *profile)
 static enum result read_members(struct profile *profile, struct error *error)
 {
     for (size_t i = 0; i < COUNT(text_members); i++) {
-        const char *name = text_members[i].name, *text = json_string(profile->json, name);
+        const char *name = text_members[i].name, *text;
 
-        if (text == NULL && json_has(profile->json, name))
+        if (!json_has(profile->json, name))
+            continue;
+        text = json_string(profile->json, name);
+        if (text == NULL)
             return error_set(error, RESULT_FAILED, "its member '%s' is not a string", name);
         *text_slot(profile, &text_members[i]) = secret_copy(text);
     }

@@ -109,6 +109,29 @@ char *secret_copy(const char *text)
     return text == NULL ? NULL : secret_require(secret_strdup(text));
 }
 
+char *secret_join(const char *first, ...)
+{
+    size_t len = 0;
+    char *joined, *to;
+    va_list texts;
+
+    va_start(texts, first);
+    for (const char *text = first; text != NULL; text = va_arg(texts, const char *))
+        len += strlen(text);
+    va_end(texts);
+    to = joined = secret_require(secret_malloc(len + 1));
+    va_start(texts, first);
+    for (const char *text = first; text != NULL; text = va_arg(texts, const char *)) {
+        size_t text_len = strlen(text);
+
+        memcpy(to, text, text_len);
+        to += text_len;
+    }
+    va_end(texts);
+    *to = '\0';
+    return joined;
+}
+
 char *secret_format(const char *format, ...)
 {
     va_list args, again;
