@@ -13,14 +13,20 @@ static struct renew_wish refresh_wish(const struct options *options)
     if (options->min_ttl_s != OPTION_UNSET)
         wish.keep_above_s = options->min_ttl_s;
     wish.on_change = options->on_change;
+    wish.adopt = options->adopt;
     return wish;
 }
 
 static const char *action_name(const struct renewal *r)
 {
-    return r->action == RENEW_RENEWED     ? "renewed"
-           : r->action == RENEW_LOGGED_IN ? "logged-in"
-                                          : "kept";
+    static const char *const names[RENEW_ACTIONS] = {
+        [RENEW_KEPT] = "kept",
+        [RENEW_RENEWED] = "renewed",
+        [RENEW_LOGGED_IN] = "logged-in",
+        [RENEW_ADOPTED] = "adopted",
+    };
+
+    return names[r->action];
 }
 
 /* A temporary failure that cron need not hear of: the token still lasts long enough. */
@@ -70,6 +76,9 @@ static void report(const struct renewal *r)
     case RENEW_RENEWED:
         msg_note("renewed the token of '%s'; it lasts %s", r->cache.name, expiry);
         break;
+    case RENEW_ADOPTED:
+        msg_note("took the published token for '%s'; it lasts %s", r->cache.name, expiry);
+        break;
     case RENEW_LOGGED_IN:
         msg_note("logged in again for '%s'; the token lasts %s", r->cache.name, expiry);
         break;
@@ -115,7 +124,7 @@ struct all {
     struct renew_wish wish;
     char **names;
     size_t count, begun, ended;
-    size_t actions[RENEW_LOGGED_IN + 1], failed;
+    size_t actions[RENEW_ACTIONS], failed;
     enum result worst;
     struct cJSON *json;
 };
@@ -285,8 +294,8 @@ int cmd_refresh(const struct options *options)
 {
     struct error error = {.result = RESULT_OK};
 
-    if (options->all && (options->profile_is_flag || options->print))
-        error_set(&error, RESULT_USAGE, "--all goes with neither --profile nor --print");
+    if (options->all && (options->profile_is_flag || options->print || options->adopt))
+        error_set(&error, RESULT_USAGE, "--all goes with none of --profile, --print and --adopt");
     else if (options->print && options->json)
         error_set(&error, RESULT_USAGE, "give only one of --print and --json");
     else if (options->jobs != OPTION_UNSET && !options->all)

@@ -130,31 +130,31 @@ static void free_plan(struct plan *plan)
     secret_free(plan->dir);
 }
 
-/* Quoted for sh, or (systemd) for a unit, where % and $ are special; cron takes a bare % for the
- * end of the line. */
+/* The word within quotes, with an escape in front of each of the special characters. In secret
+ * memory. */
 static char *quoted(const char *word, bool systemd)
 {
     static const char safe[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
+    const char *quote = systemd ? "\"" : "'";
     char *out, *to;
 
-    if (strspn(word, safe) == strlen(word))
+    if (*word != '\0' && strspn(word, safe) == strlen(word))
         return secret_copy(word);
-    to = out = secret_new(4 * strlen(word) + 3);
-    *to++ = systemd ? '"' : '\'';
+    out = secret_new(4 * strlen(word) + 3); /* a quote becomes four characters for sh */
+    to = stpcpy(out, quote);
     for (; *word != '\0'; word++) {
         if (systemd && strchr("\"\\", *word) != NULL)
             *to++ = '\\';
         else if (systemd && strchr("%$", *word) != NULL)
-            *to++ = *word;
+            *to++ = *word; /* doubled: a specifier, a variable */
         else if (!systemd && *word == '%')
-            to = stpcpy(to, "'\\"), *to++ = '%', *to++ = '\'';
+            *to++ = '\\'; /* cron ends the line at a bare one, and takes the backslash off */
         else if (!systemd && *word == '\'')
             to = stpcpy(to, "'\\'");
-        if (systemd || *word != '%')
-            *to++ = *word;
+        *to++ = *word;
     }
-    *to++ = systemd ? '"' : '\'';
+    stpcpy(to, quote);
     return out;
 }
 
@@ -171,21 +171,25 @@ static char *command_line(const struct plan *plan, bool systemd)
     const struct options *o = plan->options;
     int64_t complain_s = plan->min_ttl_s / 2;
     char *program = quoted(plan->program, systemd), *ttl = duration(plan->min_ttl_s);
-    char *complain = duration(complain_s), *hook = NULL, *file = NULL, *line;
+    char *complain = duration(complain_s), *hook = NULL, *adopt = NULL, *file = NULL, *line;
 
     if (o->on_change != NULL)
         hook = quoted(o->on_change, systemd);
+    if (o->adopt != NULL)
+        adopt = quoted(o->adopt, systemd);
     if (plan->file != NULL)
         file = quoted(plan->file, systemd);
-    line = secret_format("%s refresh --quiet%s%s%s%s%s --min-ttl %s --complain-below %s%s%s",
+    line = secret_format("%s refresh --quiet%s%s%s%s%s --min-ttl %s --complain-below %s%s%s%s%s",
                          program, o->all ? " --all" : "", file != NULL ? " --file " : "",
                          file != NULL ? file : "", o->all || file != NULL ? "" : " --profile ",
                          o->all || file != NULL ? "" : command_profile(o), ttl, complain,
+                         adopt != NULL ? " --adopt " : "", adopt != NULL ? adopt : "",
                          hook != NULL ? " --on-change " : "", hook != NULL ? hook : "");
     secret_free(program);
     secret_free(ttl);
     secret_free(complain);
     secret_free(hook);
+    secret_free(adopt);
     secret_free(file);
     return line;
 }

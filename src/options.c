@@ -64,6 +64,8 @@ static const struct option_spec specs[] = {
      "with --all: so many requests at once (default: 16)"},
     {"on-change", 0, "COMMAND", TEXT, AT(on_change), FOR_REFRESH | FOR_SCHEDULE, 0, 0, NULL,
      "run COMMAND with a new token on its stdin"},
+    {"adopt", 0, "COMMAND", TEXT, AT(adopt), FOR_REFRESH | FOR_SCHEDULE, 0, 0, NULL,
+     "first take the token that COMMAND prints, if it is fresher"},
     {"complain-below", 0, "DURATION", DURATION, AT(complain_below_s), FOR_REFRESH, 0,
      DURATION_MAX_S, NULL, "be silent about temporary failures while the token lasts longer"},
     {"dry-run", 0, NULL, FLAG, AT(dry_run), FOR_REFRESH, 0, 0, NULL,

@@ -44,7 +44,7 @@ struct options {
 
     bool print, json, all, dry_run;
     int64_t min_ttl_s, jobs, complain_below_s;
-    const char *on_change;
+    const char *on_change, *adopt;
 
     bool cached, no_newline, claims;
     const char *format;

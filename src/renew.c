@@ -34,6 +34,8 @@ enum state {
     STATE_LOGIN_ANSWERED,
     STATE_TOKEN_PRINTED,
     STATE_COMMITTED,
+    STATE_ADOPT_PRINTED,
+    STATE_ADOPT_COMMITTED,
     STATE_HOOKED,
     STATE_NOTED, /* the profile was written only to remember what went wrong */
     STATE_DONE,
@@ -64,6 +66,7 @@ static enum renew_step finish(struct renewal *r)
     cache_unlock(&r->cache);
     child_kill(&r->child);
     secret_clear(&r->hook_input);
+    secret_clear(&r->published);
     secret_clear(&r->password);
     request_clear(&r->request);
     reply_clear(&r->reply);
@@ -197,18 +200,28 @@ static enum api_scheme first_scheme(const struct renewal *r)
     return worked != API_SCHEME_UNKNOWN ? worked : API_SCHEME_RAW;
 }
 
-static enum renew_step decide_fresh(struct renewal *r)
+static enum renew_step start_hook(struct renewal *r);
+
+/* The token stays (or is what was adopted); it is published if what is published is another. */
+static enum renew_step keep(struct renewal *r)
+{
+    bool is_published = strcmp(secret_text(&r->published), r->profile.token) == 0;
+
+    if (r->wish.adopt == NULL || r->wish.on_change == NULL || is_published)
+        return succeed(r, r->action);
+    r->commit_error.result = RESULT_OK;
+    return start_hook(r);
+}
+
+/* Does what was decided about the profile that is read, or adopted. */
+static enum renew_step carry_out(struct renewal *r)
 {
     int64_t now = clock_epoch_s(), wait_ms;
     const char *why;
 
-    if (cache_read(&r->cache, &r->profile, &r->error) != RESULT_OK)
-        return finish(r);
-    if (was_renewed_by_another(r))
-        return succeed(r, RENEW_KEPT);
     switch (renew_decide(&r->profile, r->wish.keep_above_s, now, &why)) {
     case RENEW_PLAN_KEEP:
-        return succeed(r, RENEW_KEPT);
+        return keep(r);
     case RENEW_PLAN_EXCHANGE:
         msg_verbose("%s: refreshing: %s", r->cache.name, why);
         r->scheme = first_scheme(r);
@@ -232,6 +245,20 @@ static enum renew_step decide_fresh(struct renewal *r)
     error_set(&r->error, RESULT_NO_TOKEN, "'%s' has no usable token, %s", r->cache.name, why);
     append_login_hint(r, ": ");
     return finish(r);
+}
+
+static enum renew_step decide_fresh(struct renewal *r)
+{
+    enum result result = cache_read(&r->cache, &r->profile, &r->error);
+
+    if (result != RESULT_OK && (result != RESULT_NO_TOKEN || r->wish.adopt == NULL))
+        return finish(r);
+    if (was_renewed_by_another(r))
+        return succeed(r, RENEW_KEPT);
+    if (r->wish.adopt == NULL || r->adopt_asked)
+        return carry_out(r);
+    r->adopt_asked = true;
+    return start_child(r, r->wish.adopt, STATE_ADOPT_PRINTED);
 }
 
 static bool changes_account(const struct renewal *r)
@@ -265,6 +292,12 @@ static void import_token(struct renewal *r, const char *token)
     r->profile.logged_in_at = claims.has_iat ? claims.iat : 0;
 }
 
+static void remember_url(struct renewal *r)
+{
+    if (r->profile.api_url == NULL)
+        secret_replace(&r->profile.api_url, renew_api_url(r));
+}
+
 /* What a login changes besides the token. */
 static void take_login(struct renewal *r)
 {
@@ -289,12 +322,9 @@ static void take_login(struct renewal *r)
         secret_replace(&p->email, wish->email);
     if (wish->scheme != API_SCHEME_UNKNOWN)
         secret_replace(&p->auth_scheme, api_scheme_name(wish->scheme));
-    if (p->api_url == NULL || wish->api_url != NULL) {
-        char *url = secret_copy(renew_api_url(r));
-
-        secret_replace(&p->api_url, url);
-        secret_free(url);
-    }
+    if (wish->api_url != NULL)
+        secret_replace(&p->api_url, wish->api_url);
+    remember_url(r);
 }
 
 static enum renew_step commit(struct renewal *r, enum state then)
@@ -767,6 +797,57 @@ static enum renew_step token_printed(struct renewal *r)
     return commit(r, STATE_COMMITTED);
 }
 
+/* ---- a shared token ---- */
+
+static enum renew_step adopt_printed(struct renewal *r)
+{
+    static const char what[] = "the adopt command";
+    struct profile *p = &r->profile;
+    struct token_claims claims;
+    enum renew_step step;
+
+    if (!child_ended_well(r, what, &step)) {
+        if (step == RENEW_DONE) {
+            r->error.result = RESULT_TEMPORARY; /* the engine that it asks is down */
+            error_append(&r->error, ": nothing was sent");
+        }
+        return step;
+    }
+    if (r->child.line.len > 0) { /* else nothing is published yet */
+        if (token_clean(&r->child.line, "the output of the adopt command", &r->error) !=
+            RESULT_OK) {
+            r->error.result = RESULT_LOCAL;
+            return finish(r);
+        }
+        r->published = r->child.line;
+        r->child.line = SECRET(CHILD_LINE_MAX);
+        claims = token_claims(r->published.data);
+        /* Of two that end in the same second the published one is newer, but for a publication
+         * that failed. */
+        if (p->token == NULL || (strcmp(p->token, r->published.data) != 0 &&
+                                 (!claims.has_exp || claims.exp >= p->expires_at))) {
+            msg_verbose("%s: adopting the published token", r->cache.name);
+            import_token(r, r->published.data);
+            remember_url(r);
+            r->action = RENEW_ADOPTED;
+            if (prepare(r, STATE_ADOPT_COMMITTED) == RENEW_DONE)
+                return RENEW_DONE;
+            return commit(r, STATE_ADOPT_COMMITTED);
+        }
+    }
+    return carry_out(r);
+}
+
+/* Stored first, whatever comes of it then: the older one is no longer good. */
+static enum renew_step adopt_committed(struct renewal *r)
+{
+    if (r->commit_error.result != RESULT_OK) {
+        r->error = r->commit_error;
+        return finish(r);
+    }
+    return carry_out(r);
+}
+
 /* ---- the machine ---- */
 
 static enum renew_step start_hook(struct renewal *r)
@@ -860,6 +941,12 @@ enum renew_step renew_next(struct renewal *r)
         case STATE_COMMITTED:
             step = committed(r);
             break;
+        case STATE_ADOPT_PRINTED:
+            step = adopt_printed(r);
+            break;
+        case STATE_ADOPT_COMMITTED:
+            step = adopt_committed(r);
+            break;
         case STATE_HOOKED:
             step = hooked(r);
             break;
@@ -877,6 +964,8 @@ enum renew_step renew_next(struct renewal *r)
 void renew_begin(struct renewal *r, const struct renew_wish *wish, const char *profile,
                  const char *file)
 {
+    enum result result;
+
     memset(r, 0, sizeof *r);
     r->wish = *wish;
     profile_init(&r->profile);
@@ -892,7 +981,8 @@ void renew_begin(struct renewal *r, const struct renew_wish *wish, const char *p
     if (wish->goal != RENEW_GOAL_FRESH)
         return;
     /* Without a token nothing is made or locked: no directory, no litter. */
-    if (cache_read(&r->cache, &r->profile, &r->error) != RESULT_OK)
+    result = cache_read(&r->cache, &r->profile, &r->error);
+    if (result != RESULT_OK && (result != RESULT_NO_TOKEN || wish->adopt == NULL))
         r->state = STATE_DONE;
     else
         r->seen_token = secret_copy(r->profile.token);

@@ -53,6 +53,11 @@ struct renew_wish {
     bool no_cache; /* LOGIN, IMPORT: read and write no file */
 
     const char *on_change; /* a command to run with the new token on its stdin, or NULL */
+    /* FRESH: a command that prints the token which several hosts share, or NULL. It is taken first
+     * if it is fresher than the cached one; if it cannot be had, nothing is sent. on_change then
+     * also runs when what is published is not what is cached: a publication that failed, or was
+     * cut off, is made up for. */
+    const char *adopt;
 };
 
 enum renew_plan {
@@ -76,7 +81,8 @@ enum renew_step {
     RENEW_DONE,
 };
 
-enum renew_action { RENEW_KEPT, RENEW_RENEWED, RENEW_LOGGED_IN };
+enum renew_action { RENEW_KEPT, RENEW_RENEWED, RENEW_LOGGED_IN, RENEW_ADOPTED };
+#define RENEW_ACTIONS (RENEW_ADOPTED + 1)
 
 struct renewal {
     struct renew_wish wish;
@@ -109,7 +115,8 @@ struct renewal {
     struct secret password;
     int tries_left, tries_made;
     int64_t lock_pause_ms;
-    struct secret hook_input;
+    struct secret hook_input, published;
+    bool adopt_asked;
 };
 
 /* profile or file as for cache_open. What goes wrong is for renew_next to say. */
