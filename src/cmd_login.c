@@ -11,6 +11,7 @@
 #include "drive.h"
 #include "msg.h"
 #include "password.h"
+#include "signals.h"
 #include "token.h"
 #include "url.h"
 
@@ -310,6 +311,7 @@ int cmd_login(const struct options *options)
     enum result result;
     int code;
 
+    signals_catch(); /* a password command must not outlive us */
     profile_init(&login.before);
     login.deadline_ms = clock_monotonic_ms() + login.wish.timeout_ms;
     login.wish.goal = RENEW_GOAL_LOGIN;

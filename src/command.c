@@ -120,7 +120,6 @@ static enum result renew(const struct options *options, int64_t keep_above_s, bo
 
         *profile = r.profile;
         r.profile = old;
-        command_warn(&(struct renewal){.exposed_file = r.exposed_file, .profile = *profile});
     } else if (result != RESULT_INTERRUPTED && !is_promise &&
                profile_ttl_s(profile, clock_epoch_s()) > 0) {
         msg_warn("%s: printing the old token, which still lasts", r.error.text);

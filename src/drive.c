@@ -44,7 +44,7 @@ struct loop {
     const struct drive *drive;
     struct request_pool *pool;
     struct error pool_error;
-    struct slot *slots;
+    struct slot **slots; /* pointers: the committer keeps some while others go */
     size_t slot_count, window;
     int jobs, in_flight;
     struct committer committer;
@@ -230,7 +230,7 @@ static void interrupt_all(struct loop *loop)
     loop->in_flight = 0;
     error_set(&loop->pool_error, RESULT_INTERRUPTED, "interrupted");
     for (size_t i = 0; i < loop->slot_count; i++) {
-        struct slot *slot = &loop->slots[i];
+        struct slot *slot = loop->slots[i];
 
         if (slot->step == RENEW_REQUEST && slot->started && slot->renewal->reply.done) {
             slot->started = false; /* it was answered: that is not thrown away */
@@ -249,17 +249,13 @@ static void give_back_done(struct loop *loop)
     size_t kept = 0;
 
     for (size_t i = 0; i < loop->slot_count; i++) {
-        if (loop->slots[i].step == RENEW_DONE)
-            loop->drive->done(loop->drive->user, loop->slots[i].renewal);
-        else
-            kept++;
-    }
-    /* Queued slots must not move while the committer has them. */
-    for (size_t i = 0, to = 0; kept < loop->slot_count && i < loop->slot_count; i++) {
-        if (loop->slots[i].step != RENEW_DONE) {
-            loop->slots[to++] = loop->slots[i];
-            if (to == kept)
-                break;
+        struct slot *slot = loop->slots[i];
+
+        if (slot->step == RENEW_DONE) {
+            loop->drive->done(loop->drive->user, slot->renewal);
+            secret_free(slot);
+        } else {
+            loop->slots[kept++] = slot;
         }
     }
     loop->slot_count = kept;
@@ -269,12 +265,14 @@ static void fill(struct loop *loop)
 {
     while (loop->slot_count < loop->window && !signals_caught()) {
         struct renewal *r = loop->drive->next(loop->drive->user);
+        struct slot *slot;
 
         if (r == NULL)
             return;
-        loop->slots[loop->slot_count] = (struct slot){.renewal = r};
-        loop->slots[loop->slot_count].step = renew_next(r);
-        loop->slot_count++;
+        slot = secret_new(sizeof *slot);
+        slot->renewal = r;
+        slot->step = renew_next(r);
+        loop->slots[loop->slot_count++] = slot;
     }
 }
 
@@ -286,7 +284,7 @@ static void wait(struct loop *loop)
     char drained[64];
 
     for (size_t i = 0; i < loop->slot_count; i++) {
-        const struct slot *slot = &loop->slots[i];
+        const struct slot *slot = loop->slots[i];
 
         if (slot->step == RENEW_PAUSE && slot->renewal->pause_until_ms < until)
             until = slot->renewal->pause_until_ms;
@@ -308,9 +306,10 @@ static void wait(struct loop *loop)
 
         for (size_t i = 0; i < count; i++)
             polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-        polled[count] = (struct pollfd){.fd = signals_fd(), .events = POLLIN};
-        if (!signals_caught())
-            poll(polled, (nfds_t)count + 1, (int)(until - now));
+        /* A caught signal keeps its descriptor readable: no news any more. */
+        polled[count] = (struct pollfd){.fd = signals_caught() ? -1 : signals_fd(),
+                                        .events = POLLIN};
+        poll(polled, (nfds_t)count + 1, (int)(until - now));
         secret_free(polled);
     }
     while (loop->committer.running && read(loop->committer.wake[0], drained, sizeof drained) > 0)
@@ -345,8 +344,8 @@ void drive_all(const struct drive *drive)
         bool finished = false;
 
         for (size_t i = 0; i < loop.slot_count; i++) {
-            advance(&loop, &loop.slots[i]);
-            finished = finished || loop.slots[i].step == RENEW_DONE;
+            advance(&loop, loop.slots[i]);
+            finished = finished || loop.slots[i]->step == RENEW_DONE;
         }
         if (!finished) {
             wait(&loop);

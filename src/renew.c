@@ -139,7 +139,9 @@ enum renew_plan renew_decide(const struct profile *profile, int64_t keep_above_s
         return RENEW_PLAN_WAIT;
     }
     if (profile->token != NULL && !permanent) {
-        *why = ttl_s > 0 ? "the token ends soon, or a new one is wanted" : "the token has expired";
+        *why = ttl_s == 0         ? "the token has expired"
+               : keep_above_s < 0 ? "a new token is wanted"
+                                  : "the token ends soon";
         return RENEW_PLAN_EXCHANGE;
     }
     if (profile_has_source(profile)) {
