@@ -214,5 +214,6 @@ int profile_password_days(const struct profile *profile, int64_t now)
 
     if (profile->password_expires_at == 0 || left_s > PASSWORD_WARN_S)
         return -1;
-    return left_s < 0 ? 0 : (int)(left_s / 86400);
+    /* Begun days count: the service says "5" until the fifth day is over. */
+    return left_s < 0 ? 0 : (int)((left_s + 86399) / 86400);
 }

@@ -116,6 +116,8 @@ static char *left_text(const struct profile *p, int64_t now)
         return secret_copy("-");
     if (p->expires_at == TOKEN_NO_EXPIRY)
         return secret_copy("for ever");
+    if (profile_ttl_s(p, now) == 0)
+        return secret_copy("ended");
     return secret_copy(clock_format_span(profile_ttl_s(p, now), span));
 }
 
@@ -229,23 +231,39 @@ static void put_cell(struct secret *out, char *text, size_t width)
         put(out, " ");
 }
 
-/* The widths that the cells want, the login, host and profile cut until the row fits. */
-static void choose_widths(size_t widths[COLUMNS], const struct row *rows, size_t count)
+static const char *const heads[] = {"PROFILE", "LOGIN", "HOST", "LEFT", "STATE", "TOKEN"};
+
+static size_t widest_cell(const struct row *rows, size_t count, int column)
 {
-    static const char *const heads[] = {"PROFILE", "LOGIN", "HOST", "LEFT", "STATE", "TOKEN"};
+    /* LEFT's head stands over the bar, too. */
+    size_t widest = column == LEFT ? 0 : strlen(heads[column]);
+
+    for (size_t r = 0; r < count; r++) {
+        size_t len = characters(rows[r].cells[column]);
+
+        widest = len > widest ? len : widest;
+    }
+    return widest;
+}
+
+/* The widths that the cells want, the login, host and profile cut until the row fits. */
+static void choose_widths(size_t widths[COLUMNS], struct row *rows, size_t count)
+{
     /* Two blanks between columns, and the bar with its blank. */
     size_t total = 2 * (COLUMNS - 1) + BAR_CELLS + 1, limit = (size_t)terminal_width();
 
     for (int i = 0; i < COLUMNS; i++) {
-        widths[i] = strlen(heads[i]);
-        if (i == LEFT) /* the head stands over the bar, too */
-            widths[i] = 0;
-        for (size_t r = 0; r < count; r++) {
-            size_t len = characters(rows[r].cells[i]);
-
-            widths[i] = len > widths[i] ? len : widths[i];
-        }
+        widths[i] = widest_cell(rows, count, i);
         total += widths[i];
+    }
+    if (total > limit) { /* LEFT says "ended" already */
+        for (size_t r = 0; r < count; r++) {
+            if (strcmp(rows[r].cells[STATE], state_names[PROFILE_RENEWABLE].words) == 0)
+                secret_replace(&rows[r].cells[STATE], state_names[PROFILE_RENEWABLE].id);
+        }
+        total -= widths[STATE];
+        widths[STATE] = widest_cell(rows, count, STATE);
+        total += widths[STATE];
     }
     while (total > limit) {
         int widest = widths[LOGIN] >= widths[HOST] ? LOGIN : HOST;
@@ -262,7 +280,6 @@ static void choose_widths(size_t widths[COLUMNS], const struct row *rows, size_t
 static void put_rows(struct secret *out, const struct status *list, struct row *rows, size_t count,
                      int64_t now)
 {
-    static const char *const heads[] = {"PROFILE", "LOGIN", "HOST", "LEFT", "STATE", "TOKEN"};
     bool colour = msg_colour(STDOUT_FILENO), utf8 = terminal_is_utf8();
     size_t widths[COLUMNS] = {0};
 
@@ -317,8 +334,7 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
         return;
     }
     if (profile_login_was_refused(p)) {
-        snprintf(text, sizeof text,
-                 "unattended login refused on %s, not tried again: run servetel-auth login",
+        snprintf(text, sizeof text, "unattended login refused on %s: run servetel-auth login",
                  clock_format(p->unattended_login_at, when));
         put_note(out, status, text);
     }
@@ -343,7 +359,7 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
     else if (profile_is_permanent(p))
         snprintf(text, sizeof text, "a permanent token: never renewed");
     else
-        snprintf(text, sizeof text, "can be renewed until about %s, then a person must log in",
+        snprintf(text, sizeof text, "can be renewed until about %s, then log in again",
                  clock_format((p->logged_in_at != 0 ? p->logged_in_at : p->obtained_at) +
                                   PROFILE_RENEWABLE_S,
                               when));

@@ -8,7 +8,7 @@
 /* Replaces control characters (C0, C1, DEL) and broken UTF-8 by '?', in place. */
 void text_clean(char *text);
 bool text_is_utf8(const char *text);
-/* Cuts to at most max characters, the last three of them "..." if it had to. */
+/* Cuts to at most max characters, 3 or more, ending with "..." if it had to. */
 void text_cut(char *text, size_t max);
 /* Replaces each occurrence of needle, if it is not empty, by "[hidden]". *text is in secret memory
  * and may move. */
