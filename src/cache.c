@@ -279,7 +279,7 @@ bool cache_changed(const struct cache *cache)
     const struct stat *seen = &cache->last_seen;
     struct stat st;
 
-    if (stat(cache->target, &st) < 0)
+    if (lstat(cache->target, &st) < 0)
         return seen->st_ino != 0;
     /* A new file can get the inode of one that was just replaced, so the time counts too. */
     return st.st_ino != seen->st_ino || st.st_dev != seen->st_dev || st.st_size != seen->st_size ||

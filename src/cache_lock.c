@@ -4,10 +4,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cache.h"
+#include "clock.h"
 #include "fd.h"
 #include "secret.h"
 #include "token.h"
@@ -123,15 +123,15 @@ bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64
     bool doubt;
     int fd;
 
-    if (stat(cache->lock_path, &st) < 0 || st.st_size == 0)
+    if (lstat(cache->lock_path, &st) < 0 || st.st_size == 0)
         return false; /* the common case: one call */
     fd = fd_open(cache->lock_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return false;
     token_fingerprint(token, fingerprint);
     doubt = fd_read(fd, note, sizeof note - 1) == (ssize_t)sizeof note - 1 &&
-            memcmp(note, fingerprint, sizeof note) == 0 && time(NULL) - st.st_mtime >= pause_s &&
-            fd_lock(fd, LOCK_SH | LOCK_NB) == 0;
+            memcmp(note, fingerprint, sizeof note) == 0 &&
+            clock_epoch_s() - st.st_mtime >= pause_s && fd_lock(fd, LOCK_SH | LOCK_NB) == 0;
     close(fd);
     return doubt;
 }

@@ -62,15 +62,15 @@ static char **merge_environment(const char *const *extra)
 static _Noreturn void become(const char *command, char **environment, int in, int out,
                              bool own_group)
 {
-    sigset_t none;
+    char shell[] = "sh", option[] = "-c";
+    char *argv[] = {shell, option, (char *)(uintptr_t)command, NULL};
 
     if (own_group)
         setpgid(0, 0);
     signals_reset();
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    environ = environment;
     if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
-        execle("/bin/sh", "sh", "-c", command, (char *)NULL, environment);
+        execvp("/bin/sh", argv);
     _exit(127);
 }
 

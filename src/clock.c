@@ -1,12 +1,17 @@
 #include "clock.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 int64_t clock_epoch_s(void)
 {
-    return (int64_t)time(NULL);
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec;
 }
 
 int64_t clock_monotonic_ms(void)
@@ -19,10 +24,8 @@ int64_t clock_monotonic_ms(void)
 
 void clock_sleep_ms(int64_t ms)
 {
-    struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-
     if (ms > 0)
-        nanosleep(&pause, NULL);
+        poll(NULL, 0, ms > INT_MAX ? INT_MAX : (int)ms);
 }
 
 int64_t clock_jitter(int64_t limit)

@@ -69,9 +69,13 @@ static void remove_leftovers(const struct keeper *k)
 
         if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
             continue;
-        pid = strtol(entry->d_name + strlen(prefix), NULL, 10);
-        if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
-            unlinkat(dirfd(dir), entry->d_name, 0);
+        pid = (long)strtoll(entry->d_name + strlen(prefix), NULL, 10);
+        if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
+            char *path = secret_join(k->cache.dir_path, "/", entry->d_name, NULL);
+
+            unlink(path);
+            secret_free(path);
+        }
     }
     if (dir != NULL)
         closedir(dir);
@@ -225,7 +229,6 @@ static void watch_children(void)
 
     if (fd_pipe(child_pipe) < 0)
         child_pipe[0] = child_pipe[1] = -1; /* then its end is seen at the next look */
-    sigemptyset(&action.sa_mask);
     sigaction(SIGCHLD, &action, NULL);
 }
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -21,7 +20,7 @@ struct login {
     struct profile before; /* the cached profile, empty if there is none or it cannot be used */
     struct secret email, password, token;
     char *password_file; /* absolute */
-    bool exposed_file, remembered;
+    bool remembered;
     int64_t deadline_ms;
     struct renew_wish wish;
     struct error error;
@@ -115,7 +114,7 @@ static enum result make_absolute(struct login *login, const char *path)
         login->password_file = secret_copy(path);
         return RESULT_OK;
     }
-    here = getcwd(NULL, 0);
+    here = realpath(".", NULL);
     if (here == NULL)
         return error_set(&login->error, RESULT_LOCAL,
                          "cannot tell where the password file '%s' is: give its whole path", path);
@@ -126,15 +125,15 @@ static enum result make_absolute(struct login *login, const char *path)
 
 static enum result read_password_file(struct login *login, const char *path)
 {
-    struct stat st;
+    struct password_file file;
 
-    if (password_read_file(path, login->deadline_ms, &login->password, &login->exposed_file,
-                           &login->error) != RESULT_OK)
+    if (password_read_file(path, login->deadline_ms, &login->password, &file, &login->error) !=
+        RESULT_OK)
         return login->error.result;
-    if (login->exposed_file)
+    if (file.exposed)
         msg_warn("others can read the password file: chmod 600 '%s'", path);
     /* What a shell's <(...) gives cannot be read again: it is used and not remembered. */
-    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && !login->remembered) {
+    if (file.regular && !login->remembered) {
         if (make_absolute(login, path) != RESULT_OK)
             return login->error.result;
         login->wish.password_file = login->password_file;

@@ -1,4 +1,5 @@
 /* schedule: a crontab line or systemd units that keep a profile's token fresh. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 
 #include "clock.h"
 #include "command.h"
+#include "fd.h"
 #include "msg.h"
 #include "token.h"
 
@@ -28,6 +30,7 @@ static char *own_path(void)
     char path[4096];
     ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
     const char *dirs = getenv("PATH");
+    int fd;
 
     if (len > 0) {
         path[len] = '\0';
@@ -37,8 +40,11 @@ static char *own_path(void)
         int dir_len = (int)strcspn(dirs, ":");
 
         snprintf(path, sizeof path, "%.*s/servetel-auth", dir_len, dirs);
-        if (path[0] == '/' && access(path, X_OK) == 0)
+        fd = path[0] == '/' ? fd_open(path, O_RDONLY) : -1;
+        if (fd >= 0) {
+            fd_close(&fd);
             return secret_copy(path);
+        }
         dirs += dir_len;
         dirs += *dirs == ':';
     }
@@ -53,7 +59,7 @@ static char *absolute(const char *path)
         return NULL;
     if (path[0] == '/')
         return secret_copy(path);
-    here = getcwd(NULL, 0);
+    here = realpath(".", NULL);
     joined = here == NULL ? NULL : secret_format("%s/%s", here, path);
     free(here);
     return joined;
@@ -62,14 +68,14 @@ static char *absolute(const char *path)
 /* The same on each run for the same host and profile, different for others. */
 static unsigned spread(const char *profile, unsigned range)
 {
-    char fingerprint[TOKEN_FINGERPRINT_SIZE], host[256] = "";
-    char *both;
+    char host[256] = "", *both;
+    unsigned number;
 
     gethostname(host, sizeof host - 1);
     both = secret_format("%s %s", host, profile);
-    token_fingerprint(both, fingerprint);
+    number = token_checksum(both) % range;
     secret_free(both);
-    return (unsigned)strtoul(fingerprint, NULL, 16) % range;
+    return number;
 }
 
 /* Cron counts minutes within the hour and hours within the day, so the interval must divide one of
@@ -136,25 +142,27 @@ static char *quoted(const char *word, bool systemd)
 {
     static const char safe[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
-    const char *quote = systemd ? "\"" : "'";
     char *out, *to;
 
     if (*word != '\0' && strspn(word, safe) == strlen(word))
         return secret_copy(word);
-    out = secret_new(4 * strlen(word) + 3); /* a quote becomes four characters for sh */
-    to = stpcpy(out, quote);
+    to = out = secret_new(4 * strlen(word) + 3); /* a quote becomes four characters for sh */
+    *to++ = systemd ? '"' : '\'';
     for (; *word != '\0'; word++) {
-        if (systemd && strchr("\"\\", *word) != NULL)
+        if (systemd && strchr("\"\\", *word) != NULL) {
             *to++ = '\\';
-        else if (systemd && strchr("%$", *word) != NULL)
+        } else if (systemd && strchr("%$", *word) != NULL) {
             *to++ = *word; /* doubled: a specifier, a variable */
-        else if (!systemd && *word == '%')
+        } else if (!systemd && *word == '%') {
             *to++ = '\\'; /* cron ends the line at a bare one, and takes the backslash off */
-        else if (!systemd && *word == '\'')
-            to = stpcpy(to, "'\\'");
+        } else if (!systemd && *word == '\'') {
+            *to++ = '\''; /* out of the quotes, an escaped one, and in again */
+            *to++ = '\\';
+            *to++ = '\'';
+        }
         *to++ = *word;
     }
-    stpcpy(to, quote);
+    *to = systemd ? '"' : '\'';
     return out;
 }
 

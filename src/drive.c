@@ -1,9 +1,9 @@
 #include "drive.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -29,15 +29,12 @@ struct slot {
     struct slot *next_commit;
 };
 
-/* The thread that commits; with one renewal there is none. */
+/* The thread that commits; with one renewal there is none. Slots travel to it and back as pointers
+ * through two pipes, so that nothing is shared while it works on one. */
 struct committer {
     pthread_t thread;
     bool running;
-    pthread_mutex_t mutex;
-    pthread_cond_t wanted;
-    struct slot *queue; /* newest first */
-    bool stop;
-    int wake[2]; /* readable when a group is done */
+    int to[2], back[2];
 };
 
 struct loop {
@@ -77,85 +74,72 @@ static void commit_group(struct slot *group)
     }
 }
 
+/* What a group is at most: the window of the largest --jobs. */
+#define GROUP_MAX 2000
+
 static void *commit_thread(void *user)
 {
-    struct committer *c = user;
+    const struct committer *c = user;
+    static struct slot *slots[GROUP_MAX];
+    ssize_t len;
 
-    pthread_mutex_lock(&c->mutex);
-    for (;;) {
-        struct slot *group = c->queue, *next;
+    /* As many as have come; pointers are written whole (PIPE_BUF). */
+    while ((len = fd_read(c->to[0], slots, sizeof slots)) > 0) {
+        size_t count = (size_t)len / sizeof slots[0];
 
-        if (group == NULL) {
-            if (c->stop)
-                break;
-            pthread_cond_wait(&c->wanted, &c->mutex);
-            continue;
-        }
-        c->queue = NULL;
-        pthread_mutex_unlock(&c->mutex);
-        commit_group(group);
-        pthread_mutex_lock(&c->mutex);
-        for (; group != NULL; group = next) {
-            next = group->next_commit;
-            group->committed = true;
-        }
-        if (write(c->wake[1], "", 1) < 0 && errno != EAGAIN)
-            break; /* the loop looks every second all the same */
+        for (size_t i = 0; i < count; i++)
+            slots[i]->next_commit = i + 1 < count ? slots[i + 1] : NULL;
+        commit_group(slots[0]);
+        if (fd_write(c->back[1], slots, (size_t)len) < 0)
+            break;
     }
-    pthread_mutex_unlock(&c->mutex);
     return NULL;
 }
 
 static void start_committer(struct committer *c)
 {
-    sigset_t all, before;
-
-    c->wake[0] = c->wake[1] = -1;
-    if (fd_pipe(c->wake) < 0)
-        return; /* then commits are made in the loop */
-    pthread_mutex_init(&c->mutex, NULL);
-    pthread_cond_init(&c->wanted, NULL);
-    sigfillset(&all); /* signals are the loop's */
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    *c = (struct committer){.to = {-1, -1}, .back = {-1, -1}};
+    if (fd_pipe(c->to) < 0 || fd_pipe(c->back) < 0)
+        return;                  /* then commits are made in the loop */
+    fcntl(c->to[0], F_SETFL, 0); /* the thread's ends wait */
+    fcntl(c->back[1], F_SETFL, 0);
     c->running = pthread_create(&c->thread, NULL, commit_thread, c) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void stop_committer(struct committer *c)
 {
-    if (c->running) {
-        pthread_mutex_lock(&c->mutex);
-        c->stop = true;
-        pthread_cond_signal(&c->wanted);
-        pthread_mutex_unlock(&c->mutex);
+    fd_close(&c->to[1]);
+    if (c->running)
         pthread_join(c->thread, NULL);
+    fd_close(&c->to[0]);
+    fd_close(&c->back[0]);
+    fd_close(&c->back[1]);
+}
+
+static void take_committed(const struct committer *c)
+{
+    struct slot *slots[64];
+    ssize_t len;
+
+    while (c->running && (len = fd_read(c->back[0], slots, sizeof slots)) > 0) {
+        for (size_t i = 0; i < (size_t)len / sizeof slots[0]; i++)
+            slots[i]->committed = true;
     }
-    fd_close(&c->wake[0]);
-    fd_close(&c->wake[1]);
 }
 
 /* True once the commit is made. */
-static bool commit(struct loop *loop, struct slot *slot)
+static bool commit(const struct committer *c, struct slot *slot)
 {
-    struct committer *c = &loop->committer;
-    bool committed;
-
-    if (!c->running) {
-        slot->next_commit = NULL;
-        commit_group(slot);
-        return true;
-    }
-    pthread_mutex_lock(&c->mutex);
     if (!slot->started) {
         slot->started = true;
         slot->committed = false;
-        slot->next_commit = c->queue;
-        c->queue = slot;
-        pthread_cond_signal(&c->wanted);
+        slot->next_commit = NULL;
+        if (!c->running || fd_write(c->to[1], &slot, sizeof slot) < 0) {
+            commit_group(slot);
+            slot->committed = true;
+        }
     }
-    committed = slot->committed;
-    pthread_mutex_unlock(&c->mutex);
-    return committed;
+    return slot->committed;
 }
 
 /* ---- requests ---- */
@@ -209,7 +193,7 @@ static void advance(struct loop *loop, struct slot *slot)
                 return;
             break;
         case RENEW_COMMIT:
-            if (!commit(loop, slot))
+            if (!commit(&loop->committer, slot))
                 return;
             break;
         case RENEW_DONE:
@@ -281,7 +265,6 @@ static void wait(struct loop *loop)
     int *fds = secret_new((loop->slot_count + 2) * sizeof *fds);
     int64_t now = clock_monotonic_ms(), until = now + TICK_MS;
     size_t count = 0;
-    char drained[64];
 
     for (size_t i = 0; i < loop->slot_count; i++) {
         const struct slot *slot = loop->slots[i];
@@ -296,7 +279,7 @@ static void wait(struct loop *loop)
             until = now + CHILD_LOOK_MS;
     }
     if (loop->committer.running)
-        fds[count++] = loop->committer.wake[0];
+        fds[count++] = loop->committer.back[0];
     if (until < now)
         until = now;
     if (loop->pool != NULL) {
@@ -312,8 +295,7 @@ static void wait(struct loop *loop)
         poll(polled, (nfds_t)count + 1, (int)(until - now));
         secret_free(polled);
     }
-    while (loop->committer.running && read(loop->committer.wake[0], drained, sizeof drained) > 0)
-        continue;
+    take_committed(&loop->committer);
     secret_free(fds);
 }
 

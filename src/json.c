@@ -15,6 +15,13 @@ static void use_secret_memory(void)
     cJSON_InitHooks(&hooks);
 }
 
+/* As cJSON_IsObject and its kin; but each function of a library that is called anywhere costs every
+ * start of the program a symbol to look up, some 700 instructions. */
+static bool is_type(const cJSON *item, int type)
+{
+    return item != NULL && (item->type & 0xff) == type;
+}
+
 static bool has_nul(const char *text, size_t len)
 {
     const char *end = text + len, *at = text;
@@ -40,17 +47,26 @@ struct cJSON *json_parse_object(const char *text, size_t len)
         return NULL;
     use_secret_memory();
     json = cJSON_ParseWithLengthOpts(text, len + 1, NULL, true);
-    if (json != NULL && !cJSON_IsObject(json)) {
+    if (json != NULL && !is_type(json, cJSON_Object)) {
         cJSON_Delete(json);
         json = NULL;
     }
     return json;
 }
 
+/* One function of cJSON's for four of them: see is_type. */
+static cJSON *new_item(int type)
+{
+    cJSON *item = secret_require(cJSON_CreateNull());
+
+    item->type = type;
+    return item;
+}
+
 struct cJSON *json_new_object(void)
 {
     use_secret_memory();
-    return secret_require(cJSON_CreateObject());
+    return new_item(cJSON_Object);
 }
 
 void json_delete(struct cJSON *json)
@@ -68,43 +84,57 @@ bool json_has(const struct cJSON *object, const char *name)
     return json_member(object, name) != NULL;
 }
 
-const char *json_string(const struct cJSON *object, const char *name)
+const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item)
 {
-    const cJSON *member = json_member(object, name);
-
-    return member != NULL && (member->type & 0xff) == cJSON_String ? member->valuestring : NULL;
+    return item == NULL ? object->child : item->next;
 }
 
-bool json_integer(const struct cJSON *object, const char *name, int64_t *value)
+const char *json_name(const struct cJSON *item)
 {
-    const cJSON *member = json_member(object, name);
+    return item->string;
+}
 
-    if (!cJSON_IsNumber(member) ||
-        !(member->valuedouble >= -EXACT_MAX && member->valuedouble <= EXACT_MAX))
+const char *json_as_string(const struct cJSON *item)
+{
+    return is_type(item, cJSON_String) ? item->valuestring : NULL;
+}
+
+bool json_as_integer(const struct cJSON *item, int64_t *value)
+{
+    if (!is_type(item, cJSON_Number) ||
+        !(item->valuedouble >= -EXACT_MAX && item->valuedouble <= EXACT_MAX))
         return false;
-    *value = (int64_t)member->valuedouble;
-    if ((double)*value > member->valuedouble)
+    *value = (int64_t)item->valuedouble;
+    if ((double)*value > item->valuedouble)
         (*value)--;
     return true;
 }
 
+const char *json_string(const struct cJSON *object, const char *name)
+{
+    return json_as_string(json_member(object, name));
+}
+
+bool json_integer(const struct cJSON *object, const char *name, int64_t *value)
+{
+    return json_as_integer(json_member(object, name), value);
+}
+
 bool json_is_true(const struct cJSON *object, const char *name)
 {
-    return cJSON_IsTrue(json_member(object, name));
+    return is_type(json_member(object, name), cJSON_True);
 }
 
 bool json_is_null(const struct cJSON *object, const char *name)
 {
-    return cJSON_IsNull(json_member(object, name));
+    return is_type(json_member(object, name), cJSON_NULL);
 }
 
 static void set(struct cJSON *object, const char *name, cJSON *item)
 {
     secret_require(item);
-    if (json_has(object, name))
-        cJSON_ReplaceItemInObjectCaseSensitive(object, name, item);
-    else
-        cJSON_AddItemToObject(object, name, item);
+    json_remove(object, name);
+    cJSON_AddItemToObject(object, name, item);
 }
 
 void json_set_string(struct cJSON *object, const char *name, const char *text)
@@ -122,12 +152,12 @@ void json_set_integer(struct cJSON *object, const char *name, int64_t value)
 
 void json_set_bool(struct cJSON *object, const char *name, bool value)
 {
-    set(object, name, cJSON_CreateBool(value));
+    set(object, name, new_item(value ? cJSON_True : cJSON_False));
 }
 
 void json_set_null(struct cJSON *object, const char *name)
 {
-    set(object, name, cJSON_CreateNull());
+    set(object, name, new_item(cJSON_NULL));
 }
 
 void json_set_object(struct cJSON *object, const char *name, struct cJSON *item)
@@ -142,24 +172,34 @@ void json_remove(struct cJSON *object, const char *name)
 
 void json_set_array(struct cJSON *object, const char *name)
 {
-    set(object, name, cJSON_CreateArray());
+    set(object, name, new_item(cJSON_Array));
 }
 
 void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item)
 {
     cJSON *array = cJSON_GetObjectItemCaseSensitive(object, name);
 
-    if (array == NULL)
-        array = secret_require(cJSON_AddArrayToObject(object, name));
+    if (array == NULL) {
+        json_set_array(object, name);
+        array = cJSON_GetObjectItemCaseSensitive(object, name);
+    }
     cJSON_AddItemToArray(array, item);
+}
+
+/* Most of what is printed fits at once; for more, cJSON doubles it. */
+#define PRINT_SIZE 2048
+
+static char *print(const struct cJSON *json, bool formatted)
+{
+    return secret_require(cJSON_PrintBuffered(json, PRINT_SIZE, formatted));
 }
 
 char *json_print(const struct cJSON *json)
 {
-    return secret_require(cJSON_Print(json));
+    return print(json, true);
 }
 
 char *json_print_line(const struct cJSON *json)
 {
-    return secret_require(cJSON_PrintUnformatted(json));
+    return print(json, false);
 }

@@ -29,6 +29,12 @@ const char *json_string(const struct cJSON *object, const char *name);
 /* False when absent, not a number, or beyond +-2^53, where doubles stop being whole numbers.
  * Fractions are cut towards minus infinity. */
 bool json_integer(const struct cJSON *object, const char *name, int64_t *value);
+/* The same of an item itself, which may be NULL. */
+const char *json_as_string(const struct cJSON *item);
+bool json_as_integer(const struct cJSON *item, int64_t *value);
+/* The object's first item for NULL, then the one after item; NULL after the last. */
+const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item);
+const char *json_name(const struct cJSON *item);
 bool json_is_true(const struct cJSON *object, const char *name);
 bool json_is_null(const struct cJSON *object, const char *name);
 

@@ -229,7 +229,8 @@ int main(int argc, char **argv)
     if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
         fcntl(STDERR_FILENO, F_GETFD) < 0)
         occupy_standard_fds();
-    signal(SIGPIPE, SIG_IGN); /* a broken pipe is an error of write(2), with a message and a code */
+    /* A broken pipe is an error of write(2), with a message and a code. */
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     code = run(argc, argv);
     signals_die();
     return code;

@@ -76,7 +76,7 @@ enum result password_read_line(int fd, const char *what, int64_t deadline_ms, st
 }
 
 enum result password_read_file(const char *path, int64_t deadline_ms, struct secret *password,
-                               bool *exposed, struct error *error)
+                               struct password_file *file, struct error *error)
 {
     /* O_NONBLOCK: a FIFO that nobody writes must not hang the open. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -84,11 +84,11 @@ enum result password_read_file(const char *path, int64_t deadline_ms, struct sec
     struct stat st;
 
     snprintf(what, sizeof what, "the password file '%s'", path);
-    *exposed = false;
+    *file = (struct password_file){0};
     if (fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 044) != 0)
-        *exposed = true;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        *file = (struct password_file){.exposed = (st.st_mode & 044) != 0, .regular = true};
     error->result = password_read_line(fd, what, deadline_ms, password, error);
     close(fd);
     if (error->result == RESULT_OK)
@@ -136,7 +136,7 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
         if (suspended) {
             tcsetattr(tty, TCSAFLUSH, before);
             suspended = 0;
-            raise(SIGSTOP);
+            kill(getpid(), SIGSTOP);
             set_echo(tty, before, echo);
             secret_clear(answer);
             write_prompt(tty, prompt);
@@ -167,7 +167,6 @@ enum result password_ask(const char *prompt, bool echo, struct secret *answer, s
         return error_set(error, RESULT_USAGE, "there is no terminal to ask on");
     }
     signals_catch();
-    sigemptyset(&suspend.sa_mask);
     sigaction(SIGTSTP, NULL, &suspend_before);
     if (suspend_before.sa_handler != SIG_IGN)
         sigaction(SIGTSTP, &suspend, NULL);

@@ -19,9 +19,12 @@
 /* The first line of a descriptor, no byte of the next one read. what: "the password on stdin". */
 enum result password_read_line(int fd, const char *what, int64_t deadline_ms, struct secret *line,
                                struct error *error) MUST_CHECK;
-/* *exposed: others may read the file. */
+struct password_file {
+    bool exposed; /* others may read it */
+    bool regular; /* it can be read again: no pipe */
+};
 enum result password_read_file(const char *path, int64_t deadline_ms, struct secret *password,
-                               bool *exposed, struct error *error) MUST_CHECK;
+                               struct password_file *file, struct error *error) MUST_CHECK;
 /* Asks on /dev/tty, whatever stdin is; echo off for a password and on for anything else, restored
  * on every signal. RESULT_USAGE when there is no terminal. */
 enum result password_ask(const char *prompt, bool echo, struct secret *answer,

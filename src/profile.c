@@ -12,35 +12,30 @@
 /* Servetel's page asks for a new password every 90 days; a fortnight is time to get round to it. */
 #define PASSWORD_WARN_S (14 * 86400)
 
-static const struct text_member {
+/* The file's members, in the order in which they are written. */
+static const struct member {
     const char *name;
     size_t offset;
-} text_members[] = {
-    {"api_url", offsetof(struct profile, api_url)},
-    {"email", offsetof(struct profile, email)},
-    {"access_token", offsetof(struct profile, token)},
-    {"token_type", offsetof(struct profile, token_type)},
-    {"auth_scheme", offsetof(struct profile, auth_scheme)},
-    {"password_command", offsetof(struct profile, password_command)},
-    {"password_file", offsetof(struct profile, password_file)},
-    {"token_command", offsetof(struct profile, token_command)},
-    {"unattended_login", offsetof(struct profile, unattended_login)},
+    bool is_time;
+    int64_t absent; /* the time that stands for none */
+} members[] = {
+    {"api_url", offsetof(struct profile, api_url), false, 0},
+    {"email", offsetof(struct profile, email), false, 0},
+    {"access_token", offsetof(struct profile, token), false, 0},
+    {"token_type", offsetof(struct profile, token_type), false, 0},
+    {"expires_at", offsetof(struct profile, expires_at), true, TOKEN_NO_EXPIRY},
+    {"obtained_at", offsetof(struct profile, obtained_at), true, 0},
+    {"logged_in_at", offsetof(struct profile, logged_in_at), true, 0},
+    {"auth_scheme", offsetof(struct profile, auth_scheme), false, 0},
+    {"password_command", offsetof(struct profile, password_command), false, 0},
+    {"password_file", offsetof(struct profile, password_file), false, 0},
+    {"token_command", offsetof(struct profile, token_command), false, 0},
+    {"unattended_login", offsetof(struct profile, unattended_login), false, 0},
+    {"unattended_login_at", offsetof(struct profile, unattended_login_at), true, 0},
+    {"retry_at", offsetof(struct profile, retry_at), true, 0},
+    {"password_expires_at", offsetof(struct profile, password_expires_at), true, 0},
 };
-
-static const struct time_member {
-    const char *name;
-    size_t offset;
-    int64_t absent;
-} time_members[] = {
-    {"expires_at", offsetof(struct profile, expires_at), TOKEN_NO_EXPIRY},
-    {"obtained_at", offsetof(struct profile, obtained_at), 0},
-    {"logged_in_at", offsetof(struct profile, logged_in_at), 0},
-    {"unattended_login_at", offsetof(struct profile, unattended_login_at), 0},
-    {"retry_at", offsetof(struct profile, retry_at), 0},
-    {"password_expires_at", offsetof(struct profile, password_expires_at), 0},
-};
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MEMBER_COUNT (sizeof members / sizeof members[0])
 
 static bool is_alphanumeric(char c)
 {
@@ -60,12 +55,12 @@ bool profile_name_is_valid(const char *name)
     return true;
 }
 
-static char **text_slot(struct profile *profile, const struct text_member *member)
+static char **text_slot(struct profile *profile, const struct member *member)
 {
     return (char **)(void *)((char *)profile + member->offset);
 }
 
-static int64_t *time_slot(struct profile *profile, const struct time_member *member)
+static int64_t *time_slot(struct profile *profile, const struct member *member)
 {
     return (int64_t *)(void *)((char *)profile + member->offset);
 }
@@ -78,32 +73,57 @@ void profile_init(struct profile *profile)
 
 void profile_clear(struct profile *profile)
 {
-    for (size_t i = 0; i < COUNT(text_members); i++)
-        secret_free(*text_slot(profile, &text_members[i]));
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        if (!members[i].is_time)
+            secret_free(*text_slot(profile, &members[i]));
+    }
     json_delete(profile->json);
     profile_init(profile);
 }
 
+/* Files are written in the order of the table, so the search starts after the last one found. */
+static const struct member *find_member(const char *name, size_t *next)
+{
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        size_t at = (*next + i) % MEMBER_COUNT;
+
+        if (strcmp(members[at].name, name) == 0) {
+            *next = at + 1;
+            return &members[at];
+        }
+    }
+    return NULL;
+}
+
+static enum result read_member(struct profile *profile, const struct member *member,
+                               const struct cJSON *item, struct error *error)
+{
+    const char *text;
+    int64_t time;
+
+    if (member->is_time) {
+        if (!json_as_integer(item, &time) || time < 0)
+            return error_set(error, RESULT_FAILED, "its member '%s' is not a time", member->name);
+        *time_slot(profile, member) = time;
+        return RESULT_OK;
+    }
+    text = json_as_string(item);
+    if (text == NULL)
+        return error_set(error, RESULT_FAILED, "its member '%s' is not a string", member->name);
+    secret_replace(text_slot(profile, member), text);
+    return RESULT_OK;
+}
+
 static enum result read_members(struct profile *profile, struct error *error)
 {
-    for (size_t i = 0; i < COUNT(text_members); i++) {
-        const char *name = text_members[i].name, *text;
+    const struct cJSON *item = NULL;
+    size_t next = 0;
 
-        if (!json_has(profile->json, name))
-            continue;
-        text = json_string(profile->json, name);
-        if (text == NULL)
-            return error_set(error, RESULT_FAILED, "its member '%s' is not a string", name);
-        *text_slot(profile, &text_members[i]) = secret_copy(text);
-    }
-    for (size_t i = 0; i < COUNT(time_members); i++) {
-        const char *name = time_members[i].name;
-        int64_t *slot = time_slot(profile, &time_members[i]);
+    while ((item = json_next(profile->json, item)) != NULL) {
+        const struct member *member = find_member(json_name(item), &next);
 
-        *slot = time_members[i].absent;
-        if (json_has(profile->json, name) &&
-            (!json_integer(profile->json, name, slot) || *slot < 0))
-            return error_set(error, RESULT_FAILED, "its member '%s' is not a time", name);
+        if (member != NULL && read_member(profile, member, item, error) != RESULT_OK)
+            return error->result;
     }
     if (profile->token != NULL && !token_is_valid(profile->token))
         return error_set(error, RESULT_FAILED, "its token is not one");
@@ -148,15 +168,15 @@ char *profile_print(const struct profile *profile)
     if (json == NULL)
         json = json_new_object();
     json_set_integer(json, "version", VERSION_SUPPORTED);
-    for (size_t i = 0; i < COUNT(text_members); i++)
-        json_set_string(json, text_members[i].name, *text_slot(&copy, &text_members[i]));
-    for (size_t i = 0; i < COUNT(time_members); i++) {
-        int64_t value = *time_slot(&copy, &time_members[i]);
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        const struct member *member = &members[i];
 
-        if (value == time_members[i].absent)
-            json_remove(json, time_members[i].name);
+        if (!member->is_time)
+            json_set_string(json, member->name, *text_slot(&copy, member));
+        else if (*time_slot(&copy, member) == member->absent)
+            json_remove(json, member->name);
         else
-            json_set_integer(json, time_members[i].name, value);
+            json_set_integer(json, member->name, *time_slot(&copy, member));
     }
     text = json_print(json);
     json_delete(json);

@@ -640,6 +640,7 @@ static enum renew_step refresh_answered(struct renewal *r)
 static enum renew_step find_password(struct renewal *r)
 {
     const struct profile *p = &r->profile;
+    struct password_file file;
 
     secret_clear(&r->password);
     r->password = SECRET(PASSWORD_LENGTH_MAX);
@@ -647,9 +648,10 @@ static enum renew_step find_password(struct renewal *r)
     r->tries_made = 0;
     if (p->password_command != NULL)
         return start_child(r, p->password_command, STATE_PASSWORD_PRINTED);
-    if (password_read_file(p->password_file, r->deadline_ms, &r->password, &r->exposed_file,
-                           &r->error) != RESULT_OK)
+    if (password_read_file(p->password_file, r->deadline_ms, &r->password, &file, &r->error) !=
+        RESULT_OK)
         return finish(r);
+    r->exposed_file = file.exposed;
     return go(r, STATE_LOGIN);
 }
 

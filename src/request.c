@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "fd.h"
 #include "libcurl.h"
 #include "msg.h"
 #include "signals.h"
@@ -74,10 +74,13 @@ static const char *environment(const char *name)
 
 static bool is_same_file(const char *a, const char *b)
 {
-    struct stat first, second;
+    char *first = a == NULL ? NULL : realpath(a, NULL);
+    char *second = b == NULL ? NULL : realpath(b, NULL);
+    bool same = first != NULL && second != NULL && strcmp(first, second) == 0;
 
-    return a != NULL && b != NULL && stat(a, &first) == 0 && stat(b, &second) == 0 &&
-           first.st_ino == second.st_ino && first.st_dev == second.st_dev;
+    free(first);
+    free(second);
+    return same;
 }
 
 /* Whether OpenSSL finds certificates there by the hash of their name (c_rehash's NNNNNNNN.0). */
@@ -105,6 +108,7 @@ static enum result choose_trust(struct request_pool *pool, const char *cacert, s
     const curl_version_info_data *version = pool->curl->version_info(CURLVERSION_NOW);
     const char *file = cacert != NULL ? cacert : environment("CURL_CA_BUNDLE");
     const char *dir = NULL;
+    int fd;
 
     if (file == NULL) {
         dir = environment("SSL_CERT_DIR");
@@ -118,9 +122,11 @@ static enum result choose_trust(struct request_pool *pool, const char *cacert, s
             pool->ca_path = secret_copy(version->capath);
         return RESULT_OK;
     }
-    if (file != NULL && access(file, R_OK) < 0)
+    fd = file == NULL ? -1 : fd_open(file, O_RDONLY | O_NONBLOCK);
+    if (file != NULL && fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot read the CA certificates '%s': %s", file,
                          strerror(errno));
+    fd_close(&fd);
     pool->ca_file = secret_copy(file);
     pool->ca_path = secret_copy(dir);
     return RESULT_OK;

@@ -10,6 +10,7 @@
 static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2};
 #define FATAL_COUNT (sizeof fatal / sizeof fatal[0])
 
+/* Here and elsewhere a zeroed sa_mask is an empty one, as it is on every system there is. */
 static struct sigaction before[FATAL_COUNT];
 static bool catching;
 static volatile sig_atomic_t caught;
@@ -42,7 +43,6 @@ void signals_catch(void)
     catching = true;
     if (fd_pipe(wake_pipe) < 0)
         wake_pipe[0] = wake_pipe[1] = -1; /* then waits end a little later, no more */
-    sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < FATAL_COUNT; i++) {
         sigaction(fatal[i], NULL, &before[i]);
         if (before[i].sa_handler != SIG_IGN)
@@ -75,7 +75,6 @@ void signals_reset(void)
 {
     struct sigaction by_default = {.sa_handler = SIG_DFL};
 
-    sigemptyset(&by_default.sa_mask);
     sigaction(SIGPIPE, &by_default, NULL); /* main() ignores it */
     for (size_t i = 0; catching && i < FATAL_COUNT; i++)
         sigaction(fatal[i], &before[i], NULL);
@@ -84,15 +83,10 @@ void signals_reset(void)
 void signals_die(void)
 {
     struct sigaction by_default = {.sa_handler = SIG_DFL};
-    sigset_t set;
 
     if (caught == 0)
         return;
-    sigemptyset(&by_default.sa_mask);
     sigaction(caught, &by_default, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, caught);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-    raise(caught);
+    kill(getpid(), caught);
     _exit(128 + caught); /* not reached */
 }

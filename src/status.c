@@ -169,7 +169,7 @@ static int terminal_width(void)
 {
     struct winsize size;
     const char *columns = getenv("COLUMNS");
-    int width = columns != NULL ? atoi(columns) : 0;
+    int width = columns != NULL ? (int)strtoll(columns, NULL, 10) : 0;
 
     if (width <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
         width = size.ws_col;
@@ -184,7 +184,7 @@ static bool terminal_is_utf8(void)
         const char *value = getenv(names[i]);
 
         if (value != NULL && *value != '\0')
-            return strcasestr(value, "utf-8") != NULL || strcasestr(value, "utf8") != NULL;
+            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL;
     }
     return false;
 }

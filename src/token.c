@@ -157,12 +157,17 @@ int64_t token_default_min_ttl_s(int64_t expires_at, int64_t obtained_at)
     return tenth < MIN_TTL_S ? tenth : MIN_TTL_S;
 }
 
-void token_fingerprint(const char *token, char fingerprint[TOKEN_FINGERPRINT_SIZE])
+uint32_t token_checksum(const char *text)
 {
     /* FNV-1a's 32-bit offset basis and prime. */
     uint32_t hash = 2166136261U;
 
-    for (const char *c = token; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619U;
-    snprintf(fingerprint, TOKEN_FINGERPRINT_SIZE, "%08x", (unsigned)hash);
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619U;
+    return hash;
+}
+
+void token_fingerprint(const char *token, char fingerprint[TOKEN_FINGERPRINT_SIZE])
+{
+    snprintf(fingerprint, TOKEN_FINGERPRINT_SIZE, "%08x", (unsigned)token_checksum(token));
 }

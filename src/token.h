@@ -66,6 +66,7 @@ int64_t token_default_min_ttl_s(int64_t expires_at, int64_t obtained_at);
 /* Eight hex digits and a NUL: lets people compare tokens without seeing them (FNV-1a, 32 bits,
  * of which nobody gets back a token of hundreds of random bits). */
 #define TOKEN_FINGERPRINT_SIZE 9
+uint32_t token_checksum(const char *text);
 void token_fingerprint(const char *token, char fingerprint[TOKEN_FINGERPRINT_SIZE]);
 
 #endif

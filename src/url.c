@@ -1,6 +1,7 @@
 #include "url.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -31,9 +32,8 @@ static bool is_loopback(const char *host, size_t len)
     char name[HOST_MAX + 1];
     struct in_addr v4;
 
-    memcpy(name, host, len);
-    name[len] = '\0';
-    if (strcasecmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0)
+    snprintf(name, sizeof name, "%.*s", (int)len, host);
+    if (strncasecmp(name, "localhost", sizeof "localhost") == 0 || strcmp(name, "[::1]") == 0)
         return true;
     return inet_pton(AF_INET, name, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
 }
@@ -65,8 +65,7 @@ static bool host_is_valid(const char *host, size_t len)
         return strspn(host, name_chars) >= len && host[0] != '.' && host[0] != '-';
     if (host[len - 1] != ']' || len < 3)
         return false;
-    memcpy(address, host + 1, len - 2);
-    address[len - 2] = '\0';
+    snprintf(address, sizeof address, "%.*s", (int)len - 2, host + 1);
     return inet_pton(AF_INET6, address, &v6) == 1;
 }
 
@@ -89,7 +88,7 @@ enum result url_check(const char *url, struct error *error)
     if (memchr(host, '@', (size_t)(end - host)) != NULL)
         return error_set(error, RESULT_USAGE,
                          "the API URL must not hold credentials: give them to login");
-    if (strpbrk(end, "?#") != NULL)
+    if (end[strcspn(end, "?#")] != '\0')
         return error_set(error, RESULT_USAGE, "the API URL '%s' must end with its path, as in %s",
                          url, URL_DEFAULT);
     colon = end;
