@@ -48,7 +48,7 @@ static char *profile_directory(struct error *error)
         }
         home = user->pw_dir;
     }
-    return secret_join(home, "/.servetel-auth", NULL);
+    return secret_join(home, "/.servetel-auth");
 }
 
 static bool strip_extension(char *name)
@@ -149,7 +149,7 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
         if (dir == NULL)
             return error->result;
         cache->name = secret_copy(profile);
-        cache->path = secret_join(dir, "/", profile, EXTENSION, NULL);
+        cache->path = secret_join(dir, "/", profile, EXTENSION);
         secret_free(dir);
     }
     if (follow_links(cache->path, &cache->target, error) != RESULT_OK)
@@ -160,14 +160,14 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
         return error_set(error, RESULT_LOCAL, "cannot use '%s': it is a directory", cache->path);
     stem = secret_copy(cache->target);
     strip_extension(stem);
-    cache->lock_path = secret_join(stem, ".lock", NULL);
+    cache->lock_path = secret_join(stem, ".lock");
     secret_free(stem);
     cache->dir_path = secret_copy(slash == NULL            ? "."
                                   : slash == cache->target ? "/"
                                                            : cache->target);
     if (slash != NULL && slash != cache->target)
         cache->dir_path[slash - cache->target] = '\0';
-    cache->temp_path = secret_join(cache->dir_path, "/.", base, ".tmp", NULL);
+    cache->temp_path = secret_join(cache->dir_path, "/.", base, ".tmp");
     return RESULT_OK;
 }
 

@@ -71,7 +71,7 @@ static void remove_leftovers(const struct keeper *k)
             continue;
         pid = (long)strtoll(entry->d_name + strlen(prefix), NULL, 10);
         if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
-            char *path = secret_join(k->cache.dir_path, "/", entry->d_name, NULL);
+            char *path = secret_join(k->cache.dir_path, "/", entry->d_name);
 
             unlink(path);
             secret_free(path);

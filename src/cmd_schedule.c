@@ -149,12 +149,11 @@ static char *quoted(const char *word, bool systemd)
     to = out = secret_new(4 * strlen(word) + 3); /* a quote becomes four characters for sh */
     *to++ = systemd ? '"' : '\'';
     for (; *word != '\0'; word++) {
-        if (systemd && strchr("\"\\", *word) != NULL) {
+        /* Cron ends the line at a bare %, and takes the backslash before another off. */
+        if (systemd ? strchr("\"\\", *word) != NULL : *word == '%') {
             *to++ = '\\';
         } else if (systemd && strchr("%$", *word) != NULL) {
             *to++ = *word; /* doubled: a specifier, a variable */
-        } else if (!systemd && *word == '%') {
-            *to++ = '\\'; /* cron ends the line at a bare one, and takes the backslash off */
         } else if (!systemd && *word == '\'') {
             *to++ = '\''; /* out of the quotes, an escaped one, and in again */
             *to++ = '\\';

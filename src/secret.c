@@ -109,7 +109,7 @@ char *secret_copy(const char *text)
     return text == NULL ? NULL : secret_require(secret_strdup(text));
 }
 
-char *secret_join(const char *first, ...)
+char *secret_join_texts(const char *first, ...)
 {
     size_t len = 0;
     char *joined, *to;

@@ -51,8 +51,9 @@ void *secret_require(void *block);
 void *secret_new(size_t size);
 /* A copy, or NULL for NULL. */
 char *secret_copy(const char *text);
-/* The texts up to a NULL, one after the other, in a new block. */
-char *secret_join(const char *first, ...) __attribute__((sentinel));
+/* The texts, one after the other, in a new block. */
+#define secret_join(...) secret_join_texts(__VA_ARGS__, (char *)NULL)
+char *secret_join_texts(const char *first, ...) __attribute__((sentinel));
 /* printf into a new block. */
 char *secret_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Frees *slot and stores a copy of text there. text may be NULL or *slot itself. */
