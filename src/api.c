@@ -61,19 +61,22 @@ void api_refresh(struct request *request, const char *api_url, const char *token
 
 /* ---- what the service says in words ---- */
 
-/* Takes out whatever looks like a JWT: a gateway may echo a part of the token. */
-static void hide_jwts(char **text)
+/* Also as it stands within JSON: a service may quote the body that it could not read. */
+static void hide(char **text, const char *secret)
 {
-    static const char token_chars[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    char *found;
+    struct cJSON *json;
+    char *quoted;
 
-    while ((found = strstr(*text, "eyJ")) != NULL) {
-        char *jwt = secret_format("%.*s", (int)strspn(found, token_chars), found);
-
-        text_hide(text, jwt);
-        secret_free(jwt);
-    }
+    if (secret == NULL)
+        return;
+    text_hide(text, secret);
+    json = json_new_object();
+    json_set_string(json, "", secret);
+    quoted = json_print_line(json); /* {"":"secret"} */
+    quoted[strlen(quoted) - 2] = '\0';
+    text_hide(text, quoted + strlen("{\"\":\""));
+    secret_free(quoted);
+    json_delete(json);
 }
 
 /* ": what the service says", or "" when it says nothing that is meant for people. */
@@ -92,9 +95,12 @@ static char *service_text(const struct api_question *question, const struct cJSO
     if (said == NULL || *said == '\0')
         return secret_copy("");
     text = secret_copy(said);
-    text_hide(&text, question->password);
-    text_hide(&text, question->token);
-    hide_jwts(&text);
+    /* Tokens first: a short password may be a part of one. */
+    hide(&text, question->token);
+    hide(&text, json_string(body, "access_token"));
+    text_hide_jwts(&text);
+    hide(&text, question->password);
+    text_clean(text);
     text_cut(text, MESSAGE_MAX);
     quoted = secret_format(": %s", text);
     secret_free(text);

@@ -3,7 +3,7 @@
  * such tokens (PHP's tymon/jwt-auth).
  *
  * It knows no files and no libcurl. Texts of the service in errors have the secrets taken out, are
- * cut to 300 characters, and may still hold control characters: msg.c makes those harmless.
+ * control characters made harmless, and are cut to 300 characters.
  */
 #ifndef API_H
 #define API_H

@@ -284,6 +284,12 @@ static char *systemd(const struct plan *plan)
     return text;
 }
 
+/* Neither a crontab nor a unit can hold a line's end. */
+static bool has_line_end(const char *text)
+{
+    return text != NULL && strchr(text, '\n') != NULL;
+}
+
 int cmd_schedule(const struct options *options)
 {
     const char *kind = options->operands[0];
@@ -292,6 +298,11 @@ int cmd_schedule(const struct options *options)
     char *text;
     int code;
 
+    if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
+        has_line_end(options->file)) {
+        error_set(&error, RESULT_USAGE, "neither cron nor systemd takes more than one line");
+        return command_fail(&error);
+    }
     if (strcmp(kind, "cron") != 0 && strcmp(kind, "systemd") != 0) {
         error_set(&error, RESULT_USAGE, "schedule knows cron and systemd");
         return command_fail(&error);

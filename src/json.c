@@ -24,13 +24,15 @@ static bool is_type(const cJSON *item, int type)
 
 static bool has_nul(const char *text, size_t len)
 {
+    static const char hex_digits[] = "0123456789abcdefABCDEF";
     const char *end = text + len, *at = text;
 
     if (memchr(text, '\0', len) != NULL)
         return true;
     /* Whatever is escaped is not the start of another escape: a pair at a time. */
     while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
-        if (end - at >= 6 && memcmp(at, "\\u0000", 6) == 0)
+        if (end - at >= 2 && at[1] == 'u' &&
+            (end - at < 6 || memcmp(at + 2, "0000", 4) == 0 || strspn(at + 2, hex_digits) < 4))
             return true;
         if (end - at < 2)
             break;
@@ -167,7 +169,8 @@ void json_set_object(struct cJSON *object, const char *name, struct cJSON *item)
 
 void json_remove(struct cJSON *object, const char *name)
 {
-    cJSON_DeleteItemFromObjectCaseSensitive(object, name);
+    while (json_has(object, name)) /* a name may stand there twice */
+        cJSON_DeleteItemFromObjectCaseSensitive(object, name);
 }
 
 void json_set_array(struct cJSON *object, const char *name)

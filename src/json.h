@@ -1,8 +1,9 @@
 /* cJSON with its traps closed. The only module that knows cJSON's functions.
  *
  * - Every allocation goes through secret.h, so a deleted tree is a wiped one.
- * - A text is refused whole if it holds a NUL, raw or as \u0000: cJSON would cut the string there
- *   and a token would be accepted that is not what was sent.
+ * - A text is refused whole if it holds a NUL, raw, as \u0000 or as a \u without its four digits
+ *   (which cJSON reads as 0): cJSON would cut the string there, and a token would be accepted that
+ *   is not what was sent.
  * - Nothing may follow the value but white space.
  * - Numbers are read from the double with a range check (valueint saturates at 2^31-1).
  * - Names are matched with their case.

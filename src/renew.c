@@ -305,21 +305,25 @@ static void take_login(struct renewal *r)
 {
     struct profile *p = &r->profile;
     const struct renew_wish *wish = &r->wish;
-    bool new_source = wish->password_command != NULL || wish->password_file != NULL ||
-                      wish->token_command != NULL;
+    bool replaces_source = changes_account(r) || wish->forget_source ||
+                           wish->password_command != NULL || wish->password_file != NULL ||
+                           wish->token_command != NULL;
 
     if (changes_account(r)) {
         secret_replace(&p->auth_scheme, NULL);
         p->password_expires_at = 0;
     }
-    if (changes_account(r) || new_source || wish->forget_source) {
+    if (replaces_source) {
         secret_replace(&p->password_command, wish->password_command);
         secret_replace(&p->password_file, wish->password_file);
     }
     /* The newest word counts: a password or a token given by hand ends the command's rule. */
     secret_replace(&p->token_command, wish->token_command);
-    secret_replace(&p->unattended_login, NULL);
-    p->unattended_login_at = 0;
+    /* A token from elsewhere says nothing of the password that was refused. */
+    if (wish->goal == RENEW_GOAL_LOGIN || replaces_source) {
+        secret_replace(&p->unattended_login, NULL);
+        p->unattended_login_at = 0;
+    }
     if (wish->email != NULL)
         secret_replace(&p->email, wish->email);
     if (wish->scheme != API_SCHEME_UNKNOWN)

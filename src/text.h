@@ -13,5 +13,7 @@ void text_cut(char *text, size_t max);
 /* Replaces each occurrence of needle, if it is not empty, by "[hidden]". *text is in secret memory
  * and may move. */
 void text_hide(char **text, const char *needle);
+/* The same for whatever begins as a JWT does: a gateway may echo a part of the token. */
+void text_hide_jwts(char **text);
 
 #endif

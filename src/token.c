@@ -27,8 +27,10 @@ enum result token_clean(struct secret *text, const char *what, struct error *err
 {
     static const char blanks[] = " \t\r\n", bearer[] = "Bearer ";
     const char *from = secret_text(text);
+    bool has_nul;
     size_t len;
 
+    has_nul = memchr(from, '\0', text->len) != NULL;
     from += strspn(from, blanks);
     if (strncasecmp(from, bearer, strlen(bearer)) == 0)
         from += strlen(bearer);
@@ -43,7 +45,7 @@ enum result token_clean(struct secret *text, const char *what, struct error *err
     text->len = len;
     if (strstr(text->data, "***") != NULL)
         return error_set(error, RESULT_USAGE, "%s is masked (***): give the whole token", what);
-    if (!token_is_valid(text->data))
+    if (!token_is_valid(text->data) || has_nul)
         return error_set(error, RESULT_USAGE,
                          "%s is no token: one is 1 to %d visible ASCII "
                          "characters without a blank",
