@@ -100,11 +100,6 @@ static enum result run_source(struct login *login, const char *command, const ch
     return login->error.result;
 }
 
-static enum result read_stdin(struct login *login, const char *what, struct secret *line)
-{
-    return password_read_line(STDIN_FILENO, what, login->deadline_ms, line, &login->error);
-}
-
 /* Cron starts elsewhere: what is remembered must not depend on where login was called. */
 static enum result make_absolute(struct login *login, const char *path)
 {
@@ -189,9 +184,12 @@ static enum result find_password(struct login *login)
 
     login->wish.password = &login->password;
     if (o->password_stdin) {
-        if (read_stdin(login, "the password on stdin", &login->password) != RESULT_OK)
+        static const char what[] = "the password on stdin";
+
+        if (password_read_line(STDIN_FILENO, what, login->deadline_ms, &login->password,
+                               &login->error) != RESULT_OK)
             return login->error.result;
-        return password_check(&login->password, "the password on stdin", &login->error);
+        return password_check(&login->password, what, &login->error);
     }
     if (o->password_file != NULL)
         return read_password_file(login, o->password_file);
@@ -220,7 +218,8 @@ static enum result find_token(struct login *login, const char *command)
         login->wish.password_file = login->password_file;
     }
     if (command == NULL) {
-        if (read_stdin(login, "the token on stdin", &login->token) != RESULT_OK)
+        if (password_read_all(STDIN_FILENO, "the token on stdin", login->deadline_ms, &login->token,
+                              &login->error) != RESULT_OK)
             return login->error.result;
         return token_clean(&login->token, "the token on stdin", &login->error);
     }
@@ -234,15 +233,12 @@ static enum result find_token(struct login *login, const char *command)
 
 static enum result check_options(const struct options *o, struct error *error)
 {
-    int sources = o->password_stdin + (o->password_file != NULL) + (o->password_command != NULL);
+    bool has_source = o->password_stdin || o->password_file != NULL || o->password_command != NULL;
 
-    if (sources > 1)
-        return error_set(error, RESULT_USAGE,
-                         "give only one of --password-stdin, --password-file, --password-command");
     if (o->token_stdin && (o->password_stdin || o->token_command != NULL))
         return error_set(error, RESULT_USAGE,
                          "--token-stdin goes with neither --password-stdin nor --token-command");
-    if (o->token_command != NULL && sources > 0)
+    if (o->token_command != NULL && has_source)
         return error_set(error, RESULT_USAGE,
                          "a profile with a --token-command has no password source");
     return RESULT_OK;

@@ -113,11 +113,13 @@ static int print_text(const struct status *list, size_t count, int64_t now)
 
 static int show(const struct options *options, struct status *list, size_t count, int64_t now)
 {
-    bool all_usable = count > 0;
+    enum result worst = count > 0 ? RESULT_OK : RESULT_NO_TOKEN;
     int code;
 
     for (size_t i = 0; i < count; i++) {
-        all_usable = all_usable && status_is_usable(&list[i]);
+        if (!status_is_usable(&list[i]))
+            worst = result_worse(worst, list[i].error.result == RESULT_LOCAL ? RESULT_LOCAL
+                                                                             : RESULT_NO_TOKEN);
         if (options->json || !isatty(STDOUT_FILENO))
             warn(&list[i], now);
     }
@@ -126,9 +128,7 @@ static int show(const struct options *options, struct status *list, size_t count
     code = options->json ? print_json(list, count, now) : print_text(list, count, now);
     for (size_t i = 0; i < count; i++)
         status_clear(&list[i]);
-    if (code == 0 && !all_usable)
-        code = result_exit_code(RESULT_NO_TOKEN);
-    return code;
+    return code != 0 ? code : result_exit_code(worst);
 }
 
 int cmd_status(const struct options *options)

@@ -46,33 +46,59 @@ static enum result wait_readable(int fd, const char *what, int64_t deadline_ms, 
     }
 }
 
+/* One read of at most size bytes, *len of them got (0 at the end); a person at a terminal may take
+ * his time. */
+static enum result read_some(int fd, const char *what, int64_t deadline_ms, char *bytes,
+                             size_t size, size_t *len, struct error *error)
+{
+    bool person_types = isatty(fd);
+    ssize_t got;
+
+    do {
+        if (!person_types && wait_readable(fd, what, deadline_ms, error) != RESULT_OK)
+            return error->result;
+        got = read(fd, bytes, size);
+        if (got < 0 && signals_caught())
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
+    } while (got < 0 && (errno == EINTR || errno == EAGAIN));
+    if (got < 0)
+        return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
+    *len = (size_t)got;
+    return RESULT_OK;
+}
+
 enum result password_read_line(int fd, const char *what, int64_t deadline_ms, struct secret *line,
                                struct error *error)
 {
-    bool person_types = isatty(fd);
+    char c = '\0';
+    size_t len;
 
-    for (;;) {
-        char c;
-        ssize_t len;
-
-        if (!person_types && wait_readable(fd, what, deadline_ms, error) != RESULT_OK)
+    do {
+        if (read_some(fd, what, deadline_ms, &c, 1, &len, error) != RESULT_OK)
             return error->result;
-        len = read(fd, &c, 1);
-        if (len < 0 && signals_caught())
-            return error_set(error, RESULT_INTERRUPTED, "interrupted");
-        if (len < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (len < 0)
-            return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
-        if (len == 0 || c == '\n')
-            break;
-        if (!secret_append(line, &c, 1))
+        if (len > 0 && c != '\n' && !secret_append(line, &c, 1))
             return error_set(error, RESULT_LOCAL, "%s is too long", what);
-        secret_wipe(&c, 1);
-    }
+    } while (len > 0 && c != '\n');
+    secret_wipe(&c, 1);
     if (line->len > 0 && line->data[line->len - 1] == '\r') /* a file from elsewhere */
         line->data[--line->len] = '\0';
     return RESULT_OK;
+}
+
+enum result password_read_all(int fd, const char *what, int64_t deadline_ms, struct secret *text,
+                              struct error *error)
+{
+    char chunk[1024];
+    bool fits = true;
+    size_t len;
+
+    do {
+        if (read_some(fd, what, deadline_ms, chunk, sizeof chunk, &len, error) != RESULT_OK)
+            return error->result;
+        fits = fits && secret_append(text, chunk, len);
+        secret_wipe(chunk, len);
+    } while (len > 0 && fits);
+    return fits ? RESULT_OK : error_set(error, RESULT_USAGE, "%s is too long", what);
 }
 
 enum result password_read_file(const char *path, int64_t deadline_ms, struct secret *password,

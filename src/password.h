@@ -19,6 +19,10 @@
 /* The first line of a descriptor, no byte of the next one read. what: "the password on stdin". */
 enum result password_read_line(int fd, const char *what, int64_t deadline_ms, struct secret *line,
                                struct error *error) MUST_CHECK;
+/* All of it: a token that somebody pipes in may have blank lines around it. RESULT_USAGE when that
+ * is more than the buffer's cap. */
+enum result password_read_all(int fd, const char *what, int64_t deadline_ms, struct secret *text,
+                              struct error *error) MUST_CHECK;
 struct password_file {
     bool exposed; /* others may read it */
     bool regular; /* it can be read again: no pipe */

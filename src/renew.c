@@ -793,7 +793,9 @@ static enum renew_step token_printed(struct renewal *r)
     if (fresher && claims.has_exp && claims.exp <= now)
         fresher = false;
     if (!fresher) {
-        if (old_ttl_s > 0 && old_ttl_s >= profile_default_min_ttl_s(&r->profile))
+        /* Without --min-ttl the cached one may still be good enough. */
+        if (r->wish.keep_above_s < 0 && old_ttl_s > 0 &&
+            old_ttl_s >= profile_default_min_ttl_s(&r->profile))
             return succeed(r, RENEW_KEPT);
         error_set(&r->error, RESULT_TEMPORARY,
                   "the token command printed no fresher token than the cached one: see to "

@@ -368,7 +368,8 @@ static enum result classify_lost(const struct transfer *transfer, CURLcode code,
 {
     const char *text = curl_text(transfer, code);
 
-    if (transfer->too_large || (int)code == CURLE_TOO_LARGE_CODE)
+    if (transfer->too_large || (int)code == CURLE_TOO_LARGE_CODE ||
+        strstr(text, "Too large response headers") != NULL)
         return error_set(error, RESULT_PROTOCOL, "the answer of %s is larger than %d KiB", host,
                          REPLY_BODY_MAX / 1024);
     if (transfer->resend_refused)
@@ -408,16 +409,23 @@ static void report_timing(const struct transfer *transfer, const char *host, CUR
                 (double)(us[2] > us[1] ? us[2] - us[1] : 0) / 1000, (double)us[3] / 1000);
 }
 
+/* Seconds or a date (RFC 9110, 10.2.3); -1 when there is none, or nonsense. CURLINFO_RETRY_AFTER
+ * gives 0 for both of these. */
 static int64_t retry_after_s(const struct transfer *transfer)
 {
+    const struct libcurl *curl = transfer->pool->curl;
     struct curl_header *header;
-    curl_off_t seconds = 0;
+    time_t date;
 
-    if (transfer->pool->curl->easy_header(transfer->easy, "retry-after", 0, CURLH_HEADER, -1,
-                                          &header) != CURLHE_OK)
+    if (curl->easy_header(transfer->easy, "retry-after", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
         return -1;
-    transfer->pool->curl->easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &seconds);
-    return (int64_t)seconds;
+    /* Nine digits are thirty years. */
+    if (strlen(header->value) <= 9 && strspn(header->value, "0123456789") == strlen(header->value))
+        return *header->value == '\0' ? -1 : strtoll(header->value, NULL, 10);
+    date = curl->getdate(header->value, NULL);
+    if (date == -1)
+        return -1;
+    return date < clock_epoch_s() ? 0 : date - clock_epoch_s();
 }
 
 /* Tries once more with all the roots that libcurl knows. True if it is under way. */
