@@ -32,7 +32,7 @@ static bool format_token(struct secret *out, const char *format, const char *tok
                append_escaped(out, token, "\"\\", "\\", "") && secret_append_text(out, "\"");
     /* env: a quote within quotes, as sh wants it: '\'' */
     return secret_append_text(out, "export SERVETEL_TOKEN='") &&
-           append_escaped(out, token, "'", "'\\'", "'") && secret_append_text(out, "'");
+           append_escaped(out, token, "'", "'\\", "'") && secret_append_text(out, "'");
 }
 
 static char *describe(const struct options *options, const struct profile *profile)
