@@ -186,9 +186,10 @@ static enum result read_token(const struct api_question *question, const struct 
     answer->obtained_at = reply->sent_at;
     answer->expires_at = (life.from_login ? question->logged_in_at : answer->obtained_at) +
                          life.life_s;
-    /* An iat that is neither this token's nor the cached one's would give it days too many. */
-    if (expires_in == 0 && !claims.has_nbf && claims.has_exp && claims.exp > answer->obtained_at &&
-        claims.exp < answer->expires_at)
+    /* A renewed token with days of life has an old iat that is not the cached one's: its exp, by
+     * this clock, is nearer the truth. */
+    if (question->operation == API_REFRESH && expires_in == 0 && !life.from_login &&
+        life.life_s > TOKEN_PERMANENT_S && claims.exp > answer->obtained_at)
         answer->expires_at = claims.exp;
     answer->token = secret_copy(token);
     answer->token_type = secret_copy(json_string(body, "token_type"));

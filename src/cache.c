@@ -61,6 +61,16 @@ static bool strip_extension(char *name)
     return true;
 }
 
+char *cache_login_command(const char *name)
+{
+    /* Names of profiles hold nothing that a shell would mind, and no slash. */
+    if (!profile_name_is_valid(name))
+        return secret_format("servetel-auth login -f '%s'", name);
+    if (strcmp(name, "default") == 0)
+        return secret_copy("servetel-auth login");
+    return secret_format("servetel-auth login -p %s", name);
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -187,6 +197,16 @@ void cache_close(struct cache *cache)
 
 /* ---- reading ---- */
 
+/* Appends what a person should do about it, and returns the error's result. */
+static enum result advise_login(const struct cache *cache, struct error *error)
+{
+    char *command = cache_login_command(cache->name);
+
+    error_append(error, ": run %s", command);
+    secret_free(command);
+    return error->result;
+}
+
 static enum result check_safety(struct cache *cache, const struct stat *st, struct error *error)
 {
     const char *path = cache->path;
@@ -219,9 +239,9 @@ static enum result read_file(struct cache *cache, int fd, struct secret *text, s
         secret_wipe(chunk, (size_t)len);
         if (!fits) {
             cache->replaceable = true;
-            return error_set(error, RESULT_LOCAL,
-                             "cannot use '%s': it is larger than %d KiB: run servetel-auth login",
-                             cache->path, FILE_SIZE_MAX / 1024);
+            error_set(error, RESULT_LOCAL, "cannot use '%s': it is larger than %d KiB", cache->path,
+                      FILE_SIZE_MAX / 1024);
+            return advise_login(cache, error);
         }
     }
     if (len < 0)
@@ -249,9 +269,10 @@ enum result cache_read(struct cache *cache, struct profile *profile, struct erro
     cache->replaceable = false;
     /* O_NONBLOCK: a FIFO must be refused, not waited for. */
     fd = fd_open(cache->target, O_RDONLY | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT)
-        return error_set(error, RESULT_NO_TOKEN,
-                         "no token is cached for '%s': run servetel-auth login", cache->name);
+    if (fd < 0 && errno == ENOENT) {
+        error_set(error, RESULT_NO_TOKEN, "no token is cached for '%s'", cache->name);
+        return advise_login(cache, error);
+    }
     if (fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
     if (fstat(fd, &st) < 0)
@@ -267,8 +288,9 @@ enum result cache_read(struct cache *cache, struct profile *profile, struct erro
         result = profile_parse(profile, secret_text(&text), text.len, &inner);
         cache->replaceable = result == RESULT_FAILED;
         if (result != RESULT_OK)
-            result = error_set(error, RESULT_LOCAL, "cannot use '%s': %s%s", cache->path,
-                               inner.text, cache->replaceable ? ": run servetel-auth login" : "");
+            result = error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->path, inner.text);
+        if (cache->replaceable)
+            advise_login(cache, error);
     }
     secret_clear(&text);
     return result;

@@ -46,6 +46,9 @@ struct cache {
 /* The names of all profiles in the directory, sorted; free each and the list with secret_free. */
 enum result cache_list(char ***names, size_t *count, struct error *error) MUST_CHECK;
 
+/* What a person should type to log in there; name as in struct cache. In secret memory. */
+char *cache_login_command(const char *name);
+
 /* file: the cache file itself, or NULL for the profile's. cache_close() it in any case. */
 enum result cache_open(struct cache *cache, const char *profile, const char *file,
                        struct error *error) MUST_CHECK;

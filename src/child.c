@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "clock.h"
 #include "fd.h"
 #include "signals.h"
@@ -67,7 +68,7 @@ static _Noreturn void become(const char *command, char **environment, int in, in
 
     if (own_group)
         setpgid(0, 0);
-    signals_reset();
+    caller_restore();
     environ = environment;
     if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
         execvp("/bin/sh", argv);

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "clock.h"
 #include "command.h"
 #include "drive.h"
@@ -32,14 +32,9 @@
 
 static _Noreturn void become(char **argv)
 {
-    struct rlimit limit;
     int number;
 
-    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max; /* as far as main() can give it back */
-        setrlimit(RLIMIT_CORE, &limit);
-    }
-    signals_reset();
+    caller_restore();
     execvp(argv[0], argv);
     number = errno;
     msg_error("cannot run '%s': %s", argv[0], strerror(number));

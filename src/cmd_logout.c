@@ -67,6 +67,10 @@ int cmd_logout(const struct options *options)
     struct error error;
 
     signals_catch();
+    if (options->all && (options->profile_is_flag || options->file_is_flag)) {
+        error_set(&error, RESULT_USAGE, "--all goes with neither --profile nor --file");
+        return command_fail(&error);
+    }
     if (options->all)
         return forget_all();
     if (forget(command_profile(options), options->file, &error) != RESULT_OK)

@@ -294,8 +294,10 @@ int cmd_refresh(const struct options *options)
 {
     struct error error = {.result = RESULT_OK};
 
-    if (options->all && (options->profile_is_flag || options->print || options->adopt))
-        error_set(&error, RESULT_USAGE, "--all goes with none of --profile, --print and --adopt");
+    if (options->all &&
+        (options->profile_is_flag || options->file_is_flag || options->print || options->adopt))
+        error_set(&error, RESULT_USAGE,
+                  "--all goes with none of --profile, --file, --print and --adopt");
     else if (options->print && options->json)
         error_set(&error, RESULT_USAGE, "give only one of --print and --json");
     else if (options->jobs != OPTION_UNSET && !options->all)

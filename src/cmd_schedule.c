@@ -241,11 +241,28 @@ static char *cron(const struct plan *plan)
     return text;
 }
 
+/* After the profile or the file; what a unit's name may not hold, or an @, which would make it a
+ * template's instance, becomes an underscore. */
+static char *unit_name(const struct plan *plan)
+{
+    const struct options *o = plan->options;
+    const char *slash = plan->file == NULL ? NULL : strrchr(plan->file, '/');
+    char *name = secret_join("servetel-auth-", o->all          ? "all"
+                                               : slash != NULL ? slash + 1
+                                                               : command_profile(o));
+
+    for (char *c = name; *c != '\0'; c++) {
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) == NULL)
+            *c = '_';
+    }
+    return name;
+}
+
 static char *systemd(const struct plan *plan)
 {
     const struct options *o = plan->options;
     char *line = command_line(plan, true), minutes[256], hours[128], *text, *dir = NULL;
-    char *name = secret_format("servetel-auth-%s", o->all ? "all" : command_profile(o));
+    char *name = unit_name(plan);
 
     if (plan->dir != NULL) {
         char *assignment = secret_format("SERVETEL_AUTH_DIR=%s", plan->dir);
@@ -298,6 +315,10 @@ int cmd_schedule(const struct options *options)
     char *text;
     int code;
 
+    if (options->all && (options->profile_is_flag || options->file_is_flag || options->adopt)) {
+        error_set(&error, RESULT_USAGE, "--all goes with none of --profile, --file and --adopt");
+        return command_fail(&error);
+    }
     if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
         has_line_end(options->file)) {
         error_set(&error, RESULT_USAGE, "neither cron nor systemd takes more than one line");

@@ -88,8 +88,8 @@ static void warn(const struct status *status, int64_t now)
     if (status->error.result != RESULT_OK)
         msg_error("%s", status->error.text);
     if (profile_login_was_refused(&status->profile))
-        msg_warn("unattended login refused for '%s' on %s, not tried again: run servetel-auth "
-                 "login",
+        msg_warn("unattended login refused for '%s' on %s: it is not tried again until a login "
+                 "succeeds",
                  status->name, clock_format(status->profile.unattended_login_at, when));
     if (days >= 0)
         msg_warn("the password of '%s' expires in %d day%s: change it and log in again",

@@ -122,7 +122,7 @@ static enum result renew(const struct options *options, int64_t keep_above_s, bo
         r.profile = old;
     } else if (result != RESULT_INTERRUPTED && !is_promise &&
                profile_ttl_s(profile, clock_epoch_s()) > 0) {
-        msg_warn("%s: printing the old token, which still lasts", r.error.text);
+        msg_warn("%s: using the old token, which still lasts", r.error.text);
         result = RESULT_OK;
     } else {
         *error = r.error;

@@ -19,6 +19,8 @@
 #define TICK_MS 1000
 /* Descriptors of a slot (lock, temporary file, directory), and what the process has besides. */
 #define SLOT_FDS 3
+/* Slots at once at the most: each is some 16 KiB. */
+#define SLOTS_MAX 2000
 #define OTHER_FDS 40
 
 struct slot {
@@ -41,8 +43,9 @@ struct loop {
     const struct drive *drive;
     struct request_pool *pool;
     struct error pool_error;
-    struct slot **slots; /* pointers: the committer keeps some while others go */
-    size_t slot_count, window;
+    struct slot **slots;         /* pointers: the committer keeps some while others go */
+    size_t slot_count, slot_max; /* slots at all */
+    size_t window;               /* of them those that do not just wait */
     int jobs, in_flight;
     struct committer committer;
 };
@@ -245,9 +248,22 @@ static void give_back_done(struct loop *loop)
     loop->slot_count = kept;
 }
 
+/* A renewal that waits, for a lock or for a time, keeps nobody's place: others come in its stead.
+ */
+static size_t count_busy(const struct loop *loop)
+{
+    size_t busy = 0;
+
+    for (size_t i = 0; i < loop->slot_count; i++)
+        busy += loop->slots[i]->step != RENEW_PAUSE;
+    return busy;
+}
+
 static void fill(struct loop *loop)
 {
-    while (loop->slot_count < loop->window && !signals_caught()) {
+    size_t busy = count_busy(loop);
+
+    while (busy < loop->window && loop->slot_count < loop->slot_max && !signals_caught()) {
         struct renewal *r = loop->drive->next(loop->drive->user);
         struct slot *slot;
 
@@ -256,6 +272,7 @@ static void fill(struct loop *loop)
         slot = secret_new(sizeof *slot);
         slot->renewal = r;
         slot->step = renew_next(r);
+        busy += slot->step != RENEW_PAUSE;
         loop->slots[loop->slot_count++] = slot;
     }
 }
@@ -299,27 +316,38 @@ static void wait(struct loop *loop)
     secret_free(fds);
 }
 
-/* Each connection needs a socket, each prepared profile its descriptors. */
-static int cap_jobs(int jobs)
+/* Each connection needs a socket, each prepared profile its descriptors, each waiting one its
+ * lock's. */
+static void choose_sizes(struct loop *loop)
 {
+    long most = SLOTS_MAX * SLOT_FDS;
     struct rlimit limit;
-    long most;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-        return jobs;
-    most = ((long)limit.rlim_cur - OTHER_FDS) / (2 * SLOT_FDS + 1);
-    if (most < 1)
-        most = 1;
-    return jobs < most ? jobs : (int)most;
+    loop->jobs = loop->drive->jobs;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        most = (long)limit.rlim_cur - OTHER_FDS;
+    if (loop->jobs > most / (2 * SLOT_FDS + 1))
+        loop->jobs = (int)(most / (2 * SLOT_FDS + 1));
+    if (loop->jobs <= 1) {
+        loop->jobs = 1;
+        loop->window = loop->slot_max = 1;
+        return;
+    }
+    loop->window = (size_t)loop->jobs * 2;
+    /* Half of what the window leaves: a waiting renewal becomes a busy one when its lock comes. */
+    loop->slot_max = loop->window +
+                     (size_t)(most - loop->jobs * (2 * SLOT_FDS + 1)) / (2 * SLOT_FDS);
+    if (loop->slot_max > SLOTS_MAX)
+        loop->slot_max = SLOTS_MAX > loop->window ? SLOTS_MAX : loop->window;
 }
 
 void drive_all(const struct drive *drive)
 {
-    struct loop loop = {.drive = drive, .jobs = drive->jobs > 1 ? cap_jobs(drive->jobs) : 1};
+    struct loop loop = {.drive = drive};
 
     signals_catch();
-    loop.window = loop.jobs > 1 ? (size_t)loop.jobs * 2 : 1;
-    loop.slots = secret_new(loop.window * sizeof *loop.slots);
+    choose_sizes(&loop);
+    loop.slots = secret_new(loop.slot_max * sizeof *loop.slots);
     if (loop.jobs > 1)
         start_committer(&loop.committer);
     for (fill(&loop); loop.slot_count > 0; fill(&loop)) {

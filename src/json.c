@@ -135,8 +135,10 @@ bool json_is_null(const struct cJSON *object, const char *name)
 static void set(struct cJSON *object, const char *name, cJSON *item)
 {
     secret_require(item);
-    json_remove(object, name);
-    cJSON_AddItemToObject(object, name, item);
+    if (json_has(object, name))
+        cJSON_ReplaceItemInObjectCaseSensitive(object, name, item);
+    else
+        cJSON_AddItemToObject(object, name, item);
 }
 
 void json_set_string(struct cJSON *object, const char *name, const char *text)

@@ -19,6 +19,7 @@
  *     token.c        a token: its look, its claims, how long it lasts
  *     url.c          which API addresses are accepted
  *     json.c         cJSON with its traps closed
+ *     caller.c       what is changed for this process, and put back for programs that it starts
  *     signals.c      signals that end the process, held until it is safe
  *     fd.c           descriptors that survive signals and do not leak
  *     msg.c          the only writer to stderr
@@ -30,16 +31,11 @@
  * Nothing here knows curl, cJSON or paths.
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
-
+#include "caller.h"
 #include "command.h"
 #include "msg.h"
 #include "signals.h"
@@ -145,7 +141,7 @@ static int unknown_command(const char *name)
     if (nearest != NULL)
         msg_error("unknown command '%s': did you mean '%s'?", name, nearest);
     else
-        msg_error("unknown command '%s': see servetel-auth --help", name);
+        msg_error("unknown command '%s' (see servetel-auth --help)", name);
     return result_exit_code(RESULT_USAGE);
 }
 
@@ -153,10 +149,10 @@ static int unknown_command(const char *name)
 static int check_operands(const struct command *command, const struct options *options)
 {
     if (options->operand_count < command->least_operands)
-        msg_error("%s needs %s: see servetel-auth %s --help", command->name, command->operands,
+        msg_error("%s needs %s (see servetel-auth %s --help)", command->name, command->operands,
                   command->name);
     else if (command->most_operands >= 0 && options->operand_count > command->most_operands)
-        msg_error("%s takes no further argument: see servetel-auth %s --help", command->name,
+        msg_error("%s takes no further argument (see servetel-auth %s --help)", command->name,
                   command->name);
     else
         return 0;
@@ -171,7 +167,7 @@ static int run(int argc, char **argv)
     int index, code;
 
     if (options_parse_first(&options, argc, argv, &index, &error) != RESULT_OK) {
-        msg_error("%s: see servetel-auth --help", error.text);
+        msg_error("%s (see servetel-auth --help)", error.text);
         return result_exit_code(error.result);
     }
     if (options.version)
@@ -183,7 +179,7 @@ static int run(int argc, char **argv)
         return unknown_command(argv[index]);
     if (options_parse(&options, command->user, command->name, command->takes_program, argc - index,
                       argv + index, &error) != RESULT_OK) {
-        msg_error("%s: see servetel-auth %s --help", error.text, command->name);
+        msg_error("%s (see servetel-auth %s --help)", error.text, command->name);
         return result_exit_code(error.result);
     }
     if (options.help)
@@ -193,20 +189,6 @@ static int run(int argc, char **argv)
     msg_set_level(options.verbose ? MSG_VERBOSE : options.quiet ? MSG_QUIET : MSG_NORMAL);
     code = check_operands(command, &options);
     return code != 0 ? code : command->run(&options);
-}
-
-/* No core file may hold a token, nor another process of the user read it from our memory. */
-static void forbid_dumps(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
-        limit.rlim_cur = 0; /* the hard limit stays: exec's program gets its own back */
-        setrlimit(RLIMIT_CORE, &limit);
-    }
-#ifdef __linux__
-    prctl(PR_SET_DUMPABLE, 0);
-#endif
 }
 
 /* A closed stdout must fail to be written, not be whatever file is opened next. */
@@ -225,12 +207,10 @@ int main(int argc, char **argv)
 {
     int code;
 
-    forbid_dumps();
+    caller_shut_out();
     if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
         fcntl(STDERR_FILENO, F_GETFD) < 0)
         occupy_standard_fds();
-    /* A broken pipe is an error of write(2), with a message and a code. */
-    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     code = run(argc, argv);
     signals_die();
     return code;

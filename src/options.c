@@ -402,6 +402,8 @@ enum result options_parse(struct options *options, int user, const char *name, b
         given[i] = given[i] || given_first[i];
         if (given[i] && specs[i].offset == AT(profile))
             options->profile_is_flag = true;
+        if (given[i] && specs[i].offset == AT(file))
+            options->file_is_flag = true;
     }
     return read_environment(options, user, given, error);
 }

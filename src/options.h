@@ -31,7 +31,7 @@ enum option_users {
 /* Texts point into argv or the environment. Numbers are OPTION_UNSET where nothing was said. */
 struct options {
     const char *profile, *file;
-    bool profile_is_flag;
+    bool profile_is_flag, file_is_flag;
     bool quiet, verbose, help, version;
 
     const char *api_url, *cacert, *auth_scheme;

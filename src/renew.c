@@ -88,21 +88,11 @@ static int64_t left_ms(const struct renewal *r)
     return left < 0 ? 0 : left;
 }
 
-/* What a person should type. Names of profiles hold nothing that a shell would mind. */
-static char *login_hint(const struct renewal *r)
-{
-    if (strchr(r->cache.name, '/') != NULL)
-        return secret_format("run servetel-auth login -f '%s'", r->cache.name);
-    if (strcmp(r->cache.name, "default") == 0)
-        return secret_copy("run servetel-auth login");
-    return secret_format("run servetel-auth login -p %s", r->cache.name);
-}
-
 static void append_login_hint(struct renewal *r, const char *joint)
 {
-    char *hint = login_hint(r);
+    char *hint = cache_login_command(r->cache.name);
 
-    error_append(&r->error, "%s%s", joint, hint);
+    error_append(&r->error, "%srun %s", joint, hint);
     secret_free(hint);
 }
 
@@ -789,7 +779,7 @@ static enum renew_step token_printed(struct renewal *r)
     claims = token_claims(r->child.line.data);
     fresher = r->profile.token == NULL ||
               (strcmp(r->profile.token, r->child.line.data) != 0 &&
-               (!claims.has_exp || claims.exp > old_expires_at || old_ttl_s == 0));
+               (!claims.has_exp || claims.exp >= old_expires_at || old_ttl_s == 0));
     if (fresher && claims.has_exp && claims.exp <= now)
         fresher = false;
     if (!fresher) {

@@ -379,6 +379,8 @@ static enum result classify_lost(const struct transfer *transfer, CURLcode code,
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 */
     case CURLE_WEIRD_SERVER_REPLY:
         return error_set(error, RESULT_PROTOCOL, "%s does not speak HTTP/1.1: %s", host, text);
+    case CURLE_OUT_OF_MEMORY: /* so libcurl calls a header line over 100 KiB */
+        return error_set(error, RESULT_PROTOCOL, "the answer of %s has a header too large", host);
     case CURLE_OPERATION_TIMEDOUT:
         return error_set(error, RESULT_TEMPORARY, "no answer from %s in time", host);
     default:

@@ -73,9 +73,6 @@ int signals_take(bool *by_terminal)
 
 void signals_reset(void)
 {
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
-
-    sigaction(SIGPIPE, &by_default, NULL); /* main() ignores it */
     for (size_t i = 0; catching && i < FATAL_COUNT; i++)
         sigaction(fatal[i], &before[i], NULL);
 }

@@ -22,7 +22,7 @@ int signals_fd(void);
 int signals_take(bool *by_terminal);
 /* Dies of the signal that was caught, as if it had never been; returns if there was none. */
 void signals_die(void);
-/* What a child or a program to exec should find: everything as it was at the start. */
+/* The dispositions as they were before signals_catch(). For caller.c. */
 void signals_reset(void);
 
 #endif

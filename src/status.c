@@ -334,9 +334,12 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
         return;
     }
     if (profile_login_was_refused(p)) {
-        snprintf(text, sizeof text, "unattended login refused on %s: run servetel-auth login",
-                 clock_format(p->unattended_login_at, when));
+        char *command = cache_login_command(status->name);
+
+        snprintf(text, sizeof text, "unattended login refused on %s: run %s",
+                 clock_format(p->unattended_login_at, when), command);
         put_note(out, status, text);
+        secret_free(command);
     }
     if (p->retry_at > now) {
         snprintf(text, sizeof text, "the service asked not to be asked before %s",

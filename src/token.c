@@ -25,14 +25,15 @@ bool token_is_valid(const char *token)
 
 enum result token_clean(struct secret *text, const char *what, struct error *error)
 {
-    static const char blanks[] = " \t\r\n", bearer[] = "Bearer ";
+    static const char blanks[] = " \t\r\n", bearer[] = "Bearer";
     const char *from = secret_text(text);
     bool has_nul;
     size_t len;
 
     has_nul = memchr(from, '\0', text->len) != NULL;
     from += strspn(from, blanks);
-    if (strncasecmp(from, bearer, strlen(bearer)) == 0)
+    if (strncasecmp(from, bearer, strlen(bearer)) == 0 &&
+        (from[strlen(bearer)] == '\0' || strchr(blanks, from[strlen(bearer)]) != NULL))
         from += strlen(bearer);
     from += strspn(from, blanks);
     len = strlen(from);
