@@ -136,12 +136,19 @@ static void free_plan(struct plan *plan)
     secret_free(plan->dir);
 }
 
+/* For cron's sh; for systemd's ExecStart=, where $ is special, or its Environment=, where it is
+ * not.
+ */
+enum quoting { FOR_CRON, FOR_UNIT_COMMAND, FOR_UNIT_VARIABLE };
+
 /* The word within quotes, with an escape in front of each of the special characters. In secret
  * memory. */
-static char *quoted(const char *word, bool systemd)
+static char *quoted(const char *word, enum quoting quoting)
 {
     static const char safe[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
+    const char *doubled = quoting == FOR_UNIT_COMMAND ? "%$" : "%";
+    bool systemd = quoting != FOR_CRON;
     char *out, *to;
 
     if (*word != '\0' && strspn(word, safe) == strlen(word))
@@ -152,7 +159,7 @@ static char *quoted(const char *word, bool systemd)
         /* Cron ends the line at a bare %, and takes the backslash before another off. */
         if (systemd ? strchr("\"\\", *word) != NULL : *word == '%') {
             *to++ = '\\';
-        } else if (systemd && strchr("%$", *word) != NULL) {
+        } else if (systemd && strchr(doubled, *word) != NULL) {
             *to++ = *word; /* doubled: a specifier, a variable */
         } else if (!systemd && *word == '\'') {
             *to++ = '\''; /* out of the quotes, an escaped one, and in again */
@@ -173,19 +180,19 @@ static char *duration(int64_t seconds)
     return secret_format("%lldm", (long long)(seconds / 60));
 }
 
-static char *command_line(const struct plan *plan, bool systemd)
+static char *command_line(const struct plan *plan, enum quoting quoting)
 {
     const struct options *o = plan->options;
     int64_t complain_s = plan->min_ttl_s / 2;
-    char *program = quoted(plan->program, systemd), *ttl = duration(plan->min_ttl_s);
+    char *program = quoted(plan->program, quoting), *ttl = duration(plan->min_ttl_s);
     char *complain = duration(complain_s), *hook = NULL, *adopt = NULL, *file = NULL, *line;
 
     if (o->on_change != NULL)
-        hook = quoted(o->on_change, systemd);
+        hook = quoted(o->on_change, quoting);
     if (o->adopt != NULL)
-        adopt = quoted(o->adopt, systemd);
+        adopt = quoted(o->adopt, quoting);
     if (plan->file != NULL)
-        file = quoted(plan->file, systemd);
+        file = quoted(plan->file, quoting);
     line = secret_format("%s refresh --quiet%s%s%s%s%s --min-ttl %s --complain-below %s%s%s%s%s",
                          program, o->all ? " --all" : "", file != NULL ? " --file " : "",
                          file != NULL ? file : "", o->all || file != NULL ? "" : " --profile ",
@@ -228,10 +235,10 @@ static void list_times(const struct plan *plan, const char *any, char minutes[25
 
 static char *cron(const struct plan *plan)
 {
-    char *line = command_line(plan, false), minutes[256], hours[128], *dir = NULL, *text;
+    char *line = command_line(plan, FOR_CRON), minutes[256], hours[128], *dir = NULL, *text;
 
     if (plan->dir != NULL)
-        dir = quoted(plan->dir, false);
+        dir = quoted(plan->dir, FOR_CRON);
     list_times(plan, "*", minutes, hours);
     text = secret_format("%s %s * * * %s%s%s%s", minutes, hours,
                          dir != NULL ? "SERVETEL_AUTH_DIR=" : "", dir != NULL ? dir : "",
@@ -261,13 +268,13 @@ static char *unit_name(const struct plan *plan)
 static char *systemd(const struct plan *plan)
 {
     const struct options *o = plan->options;
-    char *line = command_line(plan, true), minutes[256], hours[128], *text, *dir = NULL;
+    char *line = command_line(plan, FOR_UNIT_COMMAND), minutes[256], hours[128], *text, *dir = NULL;
     char *name = unit_name(plan);
 
     if (plan->dir != NULL) {
         char *assignment = secret_format("SERVETEL_AUTH_DIR=%s", plan->dir);
 
-        dir = quoted(assignment, true);
+        dir = quoted(assignment, FOR_UNIT_VARIABLE);
         secret_free(assignment);
     }
     list_times(plan, "*", minutes, hours);

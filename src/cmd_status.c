@@ -87,10 +87,13 @@ static void warn(const struct status *status, int64_t now)
 
     if (status->error.result != RESULT_OK)
         msg_error("%s", status->error.text);
-    if (profile_login_was_refused(&status->profile))
-        msg_warn("unattended login refused for '%s' on %s: it is not tried again until a login "
-                 "succeeds",
-                 status->name, clock_format(status->profile.unattended_login_at, when));
+    if (profile_login_was_refused(&status->profile)) {
+        char *command = cache_login_command(status->name);
+
+        msg_warn("unattended login refused for '%s' on %s: run %s", status->name,
+                 clock_format(status->profile.unattended_login_at, when), command);
+        secret_free(command);
+    }
     if (days >= 0)
         msg_warn("the password of '%s' expires in %d day%s: change it and log in again",
                  status->name, days, days == 1 ? "" : "s");

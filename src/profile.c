@@ -213,13 +213,15 @@ bool profile_has_source(const struct profile *profile)
            (profile->password_command != NULL || profile->password_file != NULL);
 }
 
+/* An unattended login was only tried because the token had been refused: where that was refused
+ * too, a renewal will not work either. */
 enum profile_state profile_state(const struct profile *profile, int64_t now)
 {
     int64_t ttl_s = profile_ttl_s(profile, now);
     int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
     bool renews = profile_has_source(profile) ||
                   (!profile_is_permanent(profile) && profile->token != NULL &&
-                   now < since + PROFILE_RENEWABLE_S);
+                   !profile_login_was_refused(profile) && now < since + PROFILE_RENEWABLE_S);
 
     if (ttl_s > 0 && ttl_s >= profile_default_min_ttl_s(profile))
         return PROFILE_VALID;

@@ -312,11 +312,14 @@ static bool lacks_issuer(const struct transfer *transfer)
     return verify == 2 || (verify >= 18 && verify <= 21);
 }
 
-/* libcurl's text, or its name for the code when it has none. */
+/* libcurl's text, or its name for the code when it has none, or one that quotes a proxy's URL: that
+ * may hold a password. */
 static const char *curl_text(const struct transfer *transfer, CURLcode code)
 {
-    return transfer->curl_error[0] != '\0' ? transfer->curl_error
-                                           : transfer->pool->curl->easy_strerror(code);
+    const char *text = transfer->curl_error;
+
+    return *text != '\0' && strchr(text, '@') == NULL ? text
+                                                      : transfer->pool->curl->easy_strerror(code);
 }
 
 /* Whether a failed handshake is a disagreement that will last, not an accident. OpenSSL's words:

@@ -1,0 +1,394 @@
+#!/usr/bin/env bats
+# refresh --all: many profiles at once over few connections, where one's trouble is never another's.
+# shellcheck disable=SC2016 # a hook's variables are the hook's
+# shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
+
+load helper
+
+setup_file() { server_start; }
+
+teardown_file() { server_stop; }
+
+setup() {
+    test_setup
+    unset SERVETEL_API_URL # each profile knows its own
+    cd "$HOME" || return
+}
+
+teardown() { test_teardown; }
+
+DIR=.servetel-auth
+
+# make_profiles PREFIX COUNT: PREFIX01 and so on, as login leaves them, with tokens that end in five seconds. One
+# curl for all: logging in would take half a minute.
+make_profiles() {
+    local now tokens urls=() i
+    for ((i = 0; i < $2; i++)); do urls+=("http://127.0.0.1:$API_PORT/_test/issue"); done
+    mapfile -t tokens < <(curl -q -sS --noproxy '*' --max-time 20 --data-binary '{}' "${urls[@]}" | jq -r .access_token)
+    assert_equal "${#tokens[@]}" "$2" || return
+    now="$(date +%s)"
+    (
+        umask 077
+        mkdir -p "$DIR"
+        for ((i = 0; i < $2; i++)); do
+            printf '{"version":1,"api_url":"%s","email":"%s","access_token":"%s","token_type":"bearer",' \
+                "$API" "$EMAIL" "${tokens[i]}"
+            printf '"expires_at":%d,"obtained_at":%d,"logged_in_at":%d,"auth_scheme":"raw"}\n' \
+                $((now + 5)) $((now - 3595)) $((now - 3595))
+        done | split -l 1 -a 2 --numeric-suffixes=1 --additional-suffix=.json - "$DIR/$1"
+    )
+}
+
+# assert_all_work [PREFIX]: each file is private and whole, and its token is one that the service takes. In one
+# process: a curl for each would take longer than the rest of the test.
+assert_all_work() {
+    "$TESTS_PYTHON" -c '
+import glob, http.client, json, os, sys
+service = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+files = glob.glob(sys.argv[2] + "*.json")
+bad = [] if files else ["no file"]
+for file in files:
+    try:
+        token = json.load(open(file))["access_token"]
+        service.request("GET", "/v1/me", headers={"Authorization": token, "X-Test": "1"})
+        answer = service.getresponse()
+        answer.read()
+        mode = os.stat(file).st_mode & 0o7777
+        if answer.status != 200 or mode != 0o600:
+            bad.append("%s: HTTP %d, mode %o" % (file, answer.status, mode))
+    except (KeyError, ValueError) as error:
+        bad.append("%s: %r" % (file, error))
+sys.exit("\n".join(bad) or 0)' "$API_PORT" "$DIR/${1:-}"
+}
+
+# Nothing but the caches and their locks is left in the directory.
+assert_tidy() {
+    run find "$DIR" -type f ! -name '*.json' ! -name '*.lock'
+    assert_equal "$output" ''
+}
+
+# hold_lock PROFILE: from another process, until let_go or the test's end. The one process left has the lock.
+hold_lock() {
+    background bash -c 'umask 077 && exec 9>>"$1.lock" && flock 9 && touch "$2" && exec sleep 600' - \
+        "$DIR/$1" "held.$1"
+    HOLDER=$BG_PID
+    retry_until 10 test -e "held.$1"
+}
+
+let_go() { stop_pid "$HOLDER"; }
+
+# One line of the errors names the profile.
+assert_one_line_for() {
+    local profile
+    for profile; do
+        [ "$(grep -c -w -- "$profile" <<<"${stderr-}")" = 1 ] || fail_with_run "not one line for $profile" || return
+    done
+}
+
+# refreshes_answered: how many renewals the service has granted.
+refreshes_answered() { server_stats refreshes; }
+
+has_answered() { [ "$(refreshes_answered)" -ge "$1" ]; }
+
+# in_terminal COMMAND...: its output is a terminal's.
+in_terminal() {
+    "$TESTS_PYTHON" -c 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' "$@" \
+        </dev/null
+}
+
+@test "sixty profiles are renewed, each in its own private file, and a count is told" {
+    make_profiles p 60
+    run --separate-stderr servetel-auth refresh --all
+    assert_status 0
+    assert_stdout_empty
+    assert_stderr_has 60
+    assert_equal "$(wc -l <<<"$stderr")" 1
+    assert_no_secret
+    assert_equal "$(refreshes_answered)" 60
+    assert_all_work
+    assert_tidy
+}
+
+@test "--quiet says nothing when all went well" {
+    make_profiles p 3
+    run --separate-stderr servetel-auth refresh --all --quiet
+    assert_status 0
+    assert_stdout_empty
+    assert_stderr_empty
+}
+
+@test "--all without a profile is 3" {
+    run --separate-stderr servetel-auth refresh --all
+    assert_status 3
+    assert_stdout_empty
+    assert_stderr_has 'servetel-auth login'
+}
+
+@test "--jobs is the most connections and the most requests at once, and connections are used again" {
+    make_profiles p 60
+    server_config '{"latency":0.05}'
+    run --separate-stderr servetel-auth refresh --all --jobs 4
+    assert_status 0
+    [ "$(server_stats max_concurrent)" -le 4 ]
+    [ "$(server_stats max_in_flight)" -le 4 ]
+    [ "$(server_stats max_in_flight)" -ge 2 ] # at once indeed
+    [ "$(server_stats connections)" -le 4 ]
+    assert_all_work
+}
+
+@test "without --jobs there are at most sixteen at once" {
+    make_profiles p 60
+    server_config '{"latency":0.05}'
+    run --separate-stderr servetel-auth refresh --all
+    assert_status 0
+    [ "$(server_stats max_concurrent)" -le 16 ]
+    [ "$(server_stats max_in_flight)" -ge 4 ]
+    assert_all_work
+}
+
+@test "--jobs 1 renews one after the other over one connection" {
+    make_profiles p 10
+    run --separate-stderr servetel-auth refresh --all --jobs 1
+    assert_status 0
+    assert_equal "$(server_stats max_in_flight)" 1
+    assert_equal "$(server_stats connections)" 1
+    assert_all_work
+}
+
+@test "many at once take a fraction of the time of one after the other" {
+    make_profiles p 60
+    server_config '{"latency":0.5}'
+    SECONDS=0
+    run --separate-stderr servetel-auth refresh --all --jobs 30
+    assert_status 0
+    [ "$SECONDS" -lt 15 ] # two rounds; one after the other would be 30
+    assert_all_work
+}
+
+@test "torn, loose, locked, refused, permanent and expired ones among many: each fails or is kept alone" {
+    make_profiles good 20
+    make_profiles bad 8
+    printf '{"version":1,"acc' >"$DIR/bad01.json"
+    chmod 644 "$DIR/bad02.json"
+    hold_lock bad03
+    cache_edit '.access_token = "a.b.c"' bad04
+    cache_edit 'del(.expires_at)' bad05
+    cache_edit "del(.obtained_at) | .expires_at = $(($(date +%s) - 5))" bad06
+    cache_edit '.api_url = "http://127.0.0.1:1/v1"' bad07
+    cache_edit ".expires_at = $(($(date +%s) - 5))" bad08
+    for i in 1 2 3 4 5 6 7; do snapshot "bad0$i"; done
+
+    run --separate-stderr servetel-auth refresh --all --timeout 3s --retries 0
+    assert_status 7
+    assert_stdout_empty
+    assert_no_secret
+    assert_one_line_for bad01 bad02 bad03 bad04 bad07
+    assert_equal "$(grep -c -e good -e bad05 -e bad08 <<<"$stderr")" 0
+    grep -w bad02 <<<"$stderr" | grep -q chmod
+    for i in 1 2 3 4 5 6 7; do assert_unchanged "bad0$i"; done
+    assert_all_work good
+    token_works "$(cached_token bad08)"
+    assert_equal "$(tail -n 1 <<<"$stderr" | grep -o -w 28)" 28
+    assert_tidy
+}
+
+@test "the exit code is the most serious one, in the order 7, 4, 3, 6, 1, 5" {
+    make_profiles c 7
+    printf '{' >"$DIR/c07.json"
+    cache_edit '.access_token = "a.b.c"' c04
+    cache_edit "del(.obtained_at) | .expires_at = $(($(date +%s) - 5)) | .access_token = \"permanent\"" c03
+    cache_edit ".api_url = \"http://127.0.0.1:$API_PORT/v9\"" c06
+    cache_edit '.api_url = "http://127.0.0.1:1/v1"' c05
+    mv "$DIR/c02.json" "$DIR/fine.json"
+    for code in 7 4 3 6 1 5 0; do
+        run --separate-stderr servetel-auth refresh --all --retries 0 --on-change '[ "$SERVETEL_PROFILE" != c01 ]'
+        assert_status "$code"
+        rm -f "$DIR/c0$code.json"
+    done
+    token_works "$(cached_token fine)"
+}
+
+@test "a locked profile does not hold up the others, and is renewed when it is let go" {
+    make_profiles p 20
+    hold_lock p01
+    background servetel-auth refresh --all --jobs 2 --timeout 60s
+    retry_until 30 has_answered 19
+    kill -0 "$BG_PID" # it still waits for the lock
+    for i in 02 10 20; do token_works "$(cached_token "p$i")"; done
+    let_go
+    wait "$BG_PID"
+    assert_all_work
+    assert_equal "$(refreshes_answered)" 20
+}
+
+@test "more locked profiles than jobs do not hold up the others either" {
+    make_profiles a 6
+    make_profiles b 10
+    for i in 1 2 3 4 5 6; do hold_lock "a0$i"; done
+    background servetel-auth refresh --all --jobs 2 --timeout 60s
+    retry_until 30 has_answered 10
+    kill -0 "$BG_PID"
+    assert_all_work b
+}
+
+@test "--json is one object for each profile and the total" {
+    make_profiles p 3
+    cache_edit '.access_token = "a.b.c"' p02
+    cache_edit 'del(.expires_at)' p03
+    run --separate-stderr servetel-auth refresh --all --json
+    assert_status 4
+    assert_one_line_for p02
+    assert_no_secret
+    assert_equal "$(jq -r '.profiles | sort_by(.profile) | map(.profile) | join(" ")' <<<"$output")" 'p01 p02 p03'
+    assert_equal "$(jq -r '.profiles[] | select(.profile == "p01") | .action' <<<"$output")" renewed
+    assert_equal "$(jq -r '.profiles[] | select(.profile == "p03") | .action' <<<"$output")" kept
+    assert_equal "$(jq -r '.profiles[] | select(.profile == "p02") | .exit_code' <<<"$output")" 4
+    assert_equal "$(jq -r '.profiles[] | select(.profile == "p02") | has("action")' <<<"$output")" false
+    assert_equal "$(jq -c '.total | [.profiles, .renewed, .kept, .failed]' <<<"$output")" '[3,1,1,1]'
+    jq -e '.profiles[] | select(.profile == "p01") | .expires_in > 3500' <<<"$output" >/dev/null
+}
+
+@test "a progress line is shown on a terminal, and only there" {
+    make_profiles p 6
+    server_config '{"latency":0.8}'
+    run in_terminal servetel-auth refresh --all --jobs 2
+    [ "$status" -eq 0 ]
+    [[ "$output" =~ [0-5]' of 6' ]] || fail_with "no progress" "$output"
+    run --separate-stderr servetel-auth refresh --all --jobs 2
+    assert_status 0
+    assert_stderr_lacks ' of 6'
+    assert_stderr_lacks $'\r'
+    run in_terminal servetel-auth refresh --all --jobs 2 --quiet
+    [ "$status" -eq 0 ]
+    [[ "$output" != *' of 6'* ]] || fail_with "--quiet, and yet" "$output"
+}
+
+@test "--min-ttl keeps the tokens that last longer" {
+    make_profiles old 5
+    make_profiles new 5
+    for i in 1 2 3 4 5; do cache_edit ".expires_at += 3000" "new0$i"; snapshot "new0$i"; done
+    run --separate-stderr servetel-auth refresh --all --min-ttl 30m --json
+    assert_status 0
+    assert_equal "$(jq -c '.total | [.renewed, .kept, .failed]' <<<"$output")" '[5,5,0]'
+    for i in 1 2 3 4 5; do assert_unchanged "new0$i"; done
+    assert_equal "$(refreshes_answered)" 5
+    assert_all_work
+}
+
+@test "the hook runs for each profile that changed, with its own token and name" {
+    make_profiles p 20
+    cache_edit '.expires_at += 3000' p07
+    mkdir hooked
+    run --separate-stderr servetel-auth refresh --all --min-ttl 1m --on-change 'cat >"hooked/$SERVETEL_PROFILE"'
+    assert_status 0
+    assert_equal "$(find hooked -type f | wc -l)" 19
+    for file in hooked/*; do
+        printf %s "$(cached_token "${file#*/}")" | cmp - "$file"
+    done
+    [ ! -e hooked/p07 ]
+}
+
+@test "a hook that fails for one profile is that profile's failure only" {
+    make_profiles p 5
+    run --separate-stderr servetel-auth refresh --all --on-change '[ "$SERVETEL_PROFILE" != p03 ]'
+    assert_status 1
+    assert_one_line_for p03
+    assert_equal "$(grep -c 'p0[1245]' <<<"$stderr")" 0
+    assert_all_work
+}
+
+@test "a hook that hangs for one profile does not hold up the others" {
+    make_profiles p 5
+    mkdir hooked
+    run --separate-stderr servetel-auth refresh --all --timeout 4s --on-change \
+        'touch "hooked/$SERVETEL_PROFILE"; [ "$SERVETEL_PROFILE" != p01 ] || exec sleep 600'
+    assert_status 1
+    assert_one_line_for p01
+    assert_equal "$(find hooked -type f | wc -l)" 5
+    assert_all_work
+}
+
+@test "profiles with a remembered password log in again, those without are refused" {
+    make_profiles p 6
+    (umask 077 && printf '%s\n' "$PW" >pw)
+    for i in 1 2 3; do cache_edit ".password_file = \"$HOME/pw\"" "p0$i"; done
+    server_config '{"refresh_window":0}'
+    run --separate-stderr servetel-auth refresh --all --json
+    assert_status 4
+    assert_one_line_for p04 p05 p06
+    assert_equal "$(jq -c '.total | [.renewed, ."logged-in", .kept, .failed]' <<<"$output")" '[0,3,0,3]'
+    assert_equal "$(count_requests login)" 3
+    assert_all_work
+}
+
+@test "two runs at once renew each profile once" {
+    make_profiles p 40
+    background servetel-auth refresh --all --min-ttl 1m --jobs 4
+    first=$BG_PID
+    run --separate-stderr servetel-auth refresh --all --min-ttl 1m --jobs 4
+    assert_status 0
+    wait "$first"
+    assert_equal "$(refreshes_answered)" 40
+    assert_equal "$(server_stats refused)" 0
+    assert_all_work
+}
+
+@test "SIGTERM in the middle: every file is whole, and every token that was answered is stored" {
+    make_profiles p 60
+    server_config '{"latency":0.15}'
+    background servetel-auth refresh --all --jobs 4
+    retry_until 30 has_answered 12
+    server_control tokens | jq -r '.[60:][]' >answered
+    # A connection asks again only when it has its answer, so after two rounds those above have all arrived.
+    retry_until 30 has_answered $(($(wc -l <answered) + 8))
+    kill -TERM "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_equal "$status" 143
+    assert_equal "$(find "$DIR" -name 'p*.json' | wc -l)" 60
+    run jq -er .access_token "$DIR"/p*.json
+    [ "$status" -eq 0 ]
+    assert_equal "${#lines[@]}" 60
+    missing="$(printf '%s\n' "${lines[@]}" | sort | comm -13 - <(sort answered) | wc -l)"
+    assert_equal "tokens lost: $missing" 'tokens lost: 0'
+    [ "$(refreshes_answered)" -lt 60 ] # it was in the middle
+    # No more is lost than was under way.
+    run assert_all_work
+    [ "${#lines[@]}" -le 4 ] || fail_with "too many lost" "$output"
+    [[ "$output" != *mode' '[!6]* ]] || fail_with "not private" "$output"
+    assert_tidy
+    # What was not begun is there for the next run.
+    server_config '{"latency":0}'
+    run --separate-stderr servetel-auth refresh --all --min-ttl 1m
+    [ "$(grep -c '' <<<"$stderr")" -le 5 ]
+}
+
+@test "few descriptors are enough" {
+    make_profiles p 60
+    run --separate-stderr bash -c 'ulimit -n 64 && exec servetel-auth refresh --all --jobs 64'
+    assert_status 0
+    assert_equal "$(refreshes_answered)" 60
+    assert_all_work
+    assert_tidy
+}
+
+@test "--complain-below is judged for each profile by itself" {
+    make_profiles p 3
+    cache_edit '.expires_at += 3000' p02
+    server_script refresh '{"status":503,"repeat":-1}'
+    run --separate-stderr servetel-auth refresh --all --quiet --complain-below 10m
+    assert_status 5
+    assert_one_line_for p01 p03
+    assert_equal "$(grep -c p02 <<<"$stderr")" 0
+}
+
+@test "a service that is down is told for each profile, and costs no token" {
+    make_profiles p 5
+    for i in 1 2 3 4 5; do cache_edit '.api_url = "http://127.0.0.1:1/v1"' "p0$i"; snapshot "p0$i"; done
+    run --separate-stderr servetel-auth refresh --all --retries 0
+    assert_status 5
+    assert_stdout_empty
+    assert_one_line_for p01 p02 p03 p04 p05
+    for i in 1 2 3 4 5; do assert_unchanged "p0$i"; done
+    assert_all_work
+}

@@ -1,0 +1,1047 @@
+#include "cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "scratch.h"
+#include "secret.h"
+#include "token.h"
+#include "unit.h"
+
+#define VALID "{\"version\":1,\"access_token\":\"abc\",\"expires_at\":1800003600}"
+
+static struct cache cache;
+static struct profile profile;
+static struct error error;
+
+static void set_up(void)
+{
+    scratch_make();
+    setenv("SERVETEL_AUTH_DIR", scratch, 1);
+    umask(022);
+    profile_init(&profile);
+    error = (struct error){0};
+}
+
+static void tear_down(void)
+{
+    cache_close(&cache);
+    profile_clear(&profile);
+    scratch_remove();
+    unsetenv("SERVETEL_AUTH_DIR");
+    umask(022);
+}
+
+static void open_cache(void)
+{
+    CHECK_INT(cache_open(&cache, "default", NULL, &error), RESULT_OK);
+}
+
+static void check_local(enum result result, const char *because)
+{
+    if (!CHECK_INT(result, RESULT_LOCAL) || !CHECK(strstr(error.text, because) != NULL))
+        printf("# '%s'\n", error.text);
+}
+
+/* ---- places ---- */
+
+TEST(the_directory_can_be_moved)
+{
+    set_up();
+    open_cache();
+    CHECK_STR(cache.name, "default");
+    CHECK_STR(cache.path, at("default.json"));
+    CHECK_STR(cache.target, at("default.json"));
+    CHECK_STR(cache.lock_path, at("default.lock"));
+    CHECK_STR(cache.dir_path, scratch);
+    CHECK(strncmp(cache.temp_path, scratch, strlen(scratch)) == 0);
+    CHECK(!exists(cache.lock_path)); /* nothing was touched */
+    tear_down();
+}
+
+TEST(without_a_word_it_is_in_the_home_directory)
+{
+    set_up();
+    unsetenv("SERVETEL_AUTH_DIR");
+    setenv("HOME", "/home/me", 1);
+    setenv("XDG_CONFIG_HOME", "/elsewhere", 1);
+    setenv("XDG_CACHE_HOME", "/elsewhere", 1);
+    setenv("XDG_DATA_HOME", "/elsewhere", 1);
+    setenv("XDG_STATE_HOME", "/elsewhere", 1);
+    CHECK_INT(cache_open(&cache, "work", NULL, &error), RESULT_OK);
+    CHECK_STR(cache.path, "/home/me/.servetel-auth/work.json");
+    CHECK_STR(cache.lock_path, "/home/me/.servetel-auth/work.lock");
+    cache_close(&cache);
+    setenv("SERVETEL_AUTH_DIR", "", 1); /* as if unset */
+    CHECK_INT(cache_open(&cache, "work", NULL, &error), RESULT_OK);
+    CHECK_STR(cache.path, "/home/me/.servetel-auth/work.json");
+    tear_down();
+}
+
+/* As cron and systemd may start it. */
+TEST(without_home_the_passwd_entry_tells)
+{
+    const struct passwd *user = getpwuid(geteuid());
+    char *expected;
+
+    if (user == NULL)
+        SKIP("this user has no passwd entry");
+    set_up();
+    expected = secret_format("%s/.servetel-auth/default.json", user->pw_dir);
+    unsetenv("SERVETEL_AUTH_DIR");
+    unsetenv("HOME");
+    open_cache();
+    CHECK_STR(cache.path, expected);
+    cache_close(&cache);
+    setenv("HOME", "", 1);
+    open_cache();
+    CHECK_STR(cache.path, expected);
+    setenv("HOME", user->pw_dir, 1);
+    secret_free(expected);
+    tear_down();
+}
+
+TEST(a_file_of_ones_own)
+{
+    static const struct {
+        const char *file, *lock;
+    } table[] = {
+        {"/x/token.json", "/x/token.lock"},      {"/x/token", "/x/token.lock"},
+        {"/x/token.JSON", "/x/token.JSON.lock"}, {"token.json", "token.lock"},
+        {"token.json.json", "token.json.lock"},  {"a/b", "a/b.lock"},
+    };
+
+    set_up();
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        CHECK_INT(cache_open(&cache, "default", table[i].file, &error), RESULT_OK);
+        CHECK_STR(cache.path, table[i].file);
+        CHECK_STR(cache.lock_path, table[i].lock);
+        cache_close(&cache);
+    }
+    tear_down();
+}
+
+TEST(a_file_that_can_be_none_is_refused)
+{
+    set_up();
+    check_local(cache_open(&cache, "default", "", &error), "directory");
+    cache_close(&cache);
+    check_local(cache_open(&cache, "default", "/x/", &error), "directory");
+    cache_close(&cache);
+    check_local(cache_open(&cache, "default", "/", &error), "directory");
+    tear_down();
+}
+
+/* ---- the list ---- */
+
+TEST(profiles_are_listed_in_order)
+{
+    char **names;
+    size_t count;
+
+    set_up();
+    put(at("work.json"), VALID);
+    put(at("default.json"), VALID);
+    put(at("Zoe.json"), "damaged");
+    put(at("a.json.json"), VALID);
+    put(at("work.lock"), "");
+    put(at(".default.json.tmp"), VALID);
+    put(at(".hidden.json"), VALID);
+    put(at("no"), VALID);
+    put(at(".json"), VALID);
+    put(at("a b.json"), VALID);
+    put(at("x.JSON"), VALID);
+    CHECK_INT(cache_list(&names, &count, &error), RESULT_OK);
+    CHECK_INT((long long)count, 4);
+    if (count == 4) {
+        CHECK_STR(names[0], "Zoe");
+        CHECK_STR(names[1], "a.json");
+        CHECK_STR(names[2], "default");
+        CHECK_STR(names[3], "work");
+    }
+    for (size_t i = 0; i < count; i++)
+        secret_free(names[i]);
+    secret_free(names);
+    tear_down();
+}
+
+TEST(many_profiles_are_listed)
+{
+    char **names;
+    size_t count;
+
+    set_up();
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "p%03d.json", 99 - i);
+        put(at(name), VALID);
+    }
+    CHECK_INT(cache_list(&names, &count, &error), RESULT_OK);
+    CHECK_INT((long long)count, 100);
+    for (size_t i = 0; i < count; i++) {
+        CHECK_INT(atoi(names[i] + 1), (long long)i);
+        secret_free(names[i]);
+    }
+    secret_free(names);
+    tear_down();
+}
+
+TEST(no_directory_is_no_profile)
+{
+    char **names;
+    size_t count;
+
+    set_up();
+    rmdir(scratch);
+    CHECK_INT(cache_list(&names, &count, &error), RESULT_OK);
+    CHECK_INT((long long)count, 0);
+    secret_free(names);
+    put(scratch, "a file in its place");
+    CHECK_INT(cache_list(&names, &count, &error), RESULT_LOCAL);
+    CHECK_INT((long long)count, 0);
+    secret_free(names);
+    unlink(scratch);
+    tear_down();
+}
+
+/* ---- reading ---- */
+
+TEST(a_cached_token_is_read)
+{
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    CHECK(cache_exists(&cache));
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    CHECK_STR(profile.token, "abc");
+    CHECK(!exists(at("default.lock"))); /* readers take no lock */
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    CHECK_STR(profile.token, "abc");
+    tear_down();
+}
+
+TEST(no_file_is_no_token)
+{
+    set_up();
+    open_cache();
+    CHECK(!cache_exists(&cache));
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_NO_TOKEN);
+    CHECK(strstr(error.text, "login") != NULL);
+    CHECK(!cache.replaceable);
+    rmdir(scratch);
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_NO_TOKEN);
+    tear_down();
+}
+
+TEST(a_failed_read_leaves_an_empty_profile)
+{
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    put(at("default.json"), "{");
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_LOCAL);
+    CHECK(profile.token == NULL && profile.json == NULL);
+    tear_down();
+}
+
+TEST(a_damaged_file_may_be_replaced)
+{
+    static const char *const texts[] = {
+        "",
+        "{",
+        "[]",
+        "\n",
+        "{\"version\":1",
+        "{\"version\":1,\"access_token\":7}",
+        "{\"version\":1,\"access_token\":\"a b\"}",
+        "not JSON",
+        VALID VALID,
+    };
+
+    set_up();
+    open_cache();
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        put(at("default.json"), texts[i]);
+        check_local(cache_read(&cache, &profile, &error), "login");
+        CHECK(strstr(error.text, at("default.json")) != NULL);
+        CHECK(cache.replaceable);
+    }
+    put_bytes(at("default.json"), VALID "\0\0\0", sizeof VALID + 2, 0600);
+    check_local(cache_read(&cache, &profile, &error), "damaged");
+    CHECK(cache.replaceable);
+    tear_down();
+}
+
+TEST(a_later_version_is_not_replaced)
+{
+    set_up();
+    put(at("default.json"), "{\"version\":2}");
+    open_cache();
+    check_local(cache_read(&cache, &profile, &error), "version 2");
+    CHECK(!cache.replaceable);
+    tear_down();
+}
+
+TEST(a_file_that_others_can_touch_is_refused)
+{
+    static const mode_t modes[] = {0640, 0604, 0660, 0606, 0644, 0666, 0777, 0620, 0602, 0610};
+
+    set_up();
+    open_cache();
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        put_bytes(at("default.json"), VALID, strlen(VALID), modes[i]);
+        check_local(cache_read(&cache, &profile, &error), "chmod 600");
+        CHECK(profile.token == NULL);
+        CHECK(cache.replaceable);
+    }
+    put_bytes(at("default.json"), VALID, strlen(VALID), 0400);
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    put_bytes(at("default.json"), VALID, strlen(VALID), 0700);
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    tear_down();
+}
+
+TEST(a_file_of_another_user_is_refused)
+{
+    if (geteuid() != 0)
+        SKIP("only root can give a file away");
+    set_up();
+    put(at("default.json"), VALID);
+    CHECK(chown(at("default.json"), 12345, (gid_t)-1) == 0);
+    open_cache();
+    check_local(cache_read(&cache, &profile, &error), "12345");
+    CHECK(profile.token == NULL);
+    CHECK(!cache.replaceable);
+    tear_down();
+}
+
+TEST(what_is_no_file_is_refused_and_not_waited_for)
+{
+    set_up();
+    open_cache();
+    CHECK(mkdir(at("default.json"), 0700) == 0);
+    check_local(cache_read(&cache, &profile, &error), at("default.json"));
+    CHECK(!cache.replaceable);
+    rmdir(at("default.json"));
+    CHECK(mkfifo(at("default.json"), 0600) == 0);
+    check_local(cache_read(&cache, &profile, &error), "regular");
+    CHECK(!cache.replaceable);
+    CHECK(cache_exists(&cache));
+    tear_down();
+}
+
+TEST(a_file_that_is_too_large_is_refused)
+{
+    char *text = secret_new(256 * 1024 + 2);
+
+    set_up();
+    memset(text, ' ', 256 * 1024 + 1);
+    memcpy(text, VALID, strlen(VALID));
+    open_cache();
+    put_bytes(at("default.json"), text, 256 * 1024, 0600);
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    put_bytes(at("default.json"), text, 256 * 1024 + 1, 0600);
+    check_local(cache_read(&cache, &profile, &error), "larger");
+    CHECK(cache.replaceable);
+    secret_free(text);
+    tear_down();
+}
+
+TEST(a_file_that_cannot_be_read_is_not_replaced)
+{
+    if (geteuid() == 0)
+        SKIP("root may read everything");
+    set_up();
+    put_bytes(at("default.json"), VALID, strlen(VALID), 0200);
+    open_cache();
+    check_local(cache_read(&cache, &profile, &error), strerror(EACCES));
+    CHECK(!cache.replaceable);
+    tear_down();
+}
+
+/* ---- links ---- */
+
+TEST(a_link_is_followed_and_the_lock_stands_at_its_end)
+{
+    bool stored;
+
+    set_up();
+    CHECK(mkdir(at("far"), 0700) == 0);
+    put(at("far/real.json"), VALID);
+    CHECK(symlink("far/real.json", at("default.json")) == 0);
+    open_cache();
+    CHECK_STR(cache.path, at("default.json"));
+    CHECK_STR(cache.target, at("far/real.json"));
+    CHECK_STR(cache.lock_path, at("far/real.lock"));
+    CHECK_STR(cache.dir_path, at("far"));
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_prepare(&cache, 100, &error), RESULT_OK);
+    CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_OK);
+    CHECK(stored);
+    CHECK_STR(get(at("far/real.json")), "new");
+    CHECK(exists(at("far/real.lock")));
+    CHECK(!exists(at("default.lock")));
+    {
+        struct stat st;
+
+        CHECK(lstat(at("default.json"), &st) == 0 && S_ISLNK(st.st_mode));
+    }
+    tear_down();
+}
+
+TEST(chains_of_links_are_followed)
+{
+    set_up();
+    CHECK(mkdir(at("one"), 0700) == 0 && mkdir(at("two"), 0700) == 0);
+    put(at("two/end.json"), VALID);
+    CHECK(symlink(at("one/middle"), at("default.json")) == 0);
+    CHECK(symlink("../two/end.json", at("one/middle")) == 0);
+    open_cache();
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    CHECK_STR(profile.token, "abc");
+    CHECK_STR(cache.lock_path, at("one/../two/end.lock"));
+    tear_down();
+}
+
+TEST(a_dangling_link_says_where_a_file_would_be)
+{
+    bool stored;
+
+    set_up();
+    CHECK(symlink("later/real.json", at("default.json")) == 0);
+    open_cache();
+    CHECK_STR(cache.target, at("later/real.json"));
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_NO_TOKEN);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_prepare(&cache, 100, &error), RESULT_OK);
+    CHECK_INT(cache_write(&cache, VALID, &stored, &error), RESULT_OK);
+    CHECK_STR(get(at("later/real.json")), VALID);
+    CHECK_STR(get(at("default.json")), VALID);
+    tear_down();
+}
+
+TEST(a_loop_of_links_is_refused)
+{
+    set_up();
+    CHECK(symlink("default.json", at("default.json")) == 0);
+    check_local(cache_open(&cache, "default", NULL, &error), strerror(ELOOP));
+    tear_down();
+}
+
+TEST(a_link_to_a_directory_is_refused)
+{
+    set_up();
+    CHECK(mkdir(at("far"), 0700) == 0);
+    CHECK(symlink("far", at("default.json")) == 0);
+    open_cache();
+    check_local(cache_read(&cache, &profile, &error), "default.json");
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    check_local(cache_prepare(&cache, 100, &error), "regular");
+    cache_close(&cache);
+    unlink(at("default.json"));
+    CHECK(symlink("far/", at("default.json")) == 0);
+    check_local(cache_open(&cache, "default", NULL, &error), "directory");
+    tear_down();
+}
+
+/* ---- the lock ---- */
+
+TEST(one_process_at_a_time_has_the_lock)
+{
+    struct cache other;
+
+    set_up();
+    open_cache();
+    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK(cache.locked);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK); /* it is ours already */
+    CHECK_INT(cache_lock(&other, &error), RESULT_TEMPORARY);
+    CHECK(strstr(error.text, "default") != NULL);
+    CHECK(!other.locked);
+    cache_unlock(&cache);
+    CHECK(!cache.locked);
+    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_TEMPORARY);
+    cache_close(&other);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    tear_down();
+}
+
+TEST(profiles_do_not_share_a_lock)
+{
+    struct cache other;
+
+    set_up();
+    open_cache();
+    CHECK_INT(cache_open(&other, "work", NULL, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
+    cache_close(&other);
+    tear_down();
+}
+
+TEST(the_kernel_lets_go_the_lock_of_the_dead)
+{
+    int ready[2], status;
+    char byte;
+    pid_t pid;
+
+    set_up();
+    open_cache();
+    CHECK(pipe(ready) == 0);
+    pid = fork();
+    if (pid == 0) {
+        if (cache_lock(&cache, &error) != RESULT_OK || write(ready[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    CHECK_INT(read(ready[0], &byte, 1), 1);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_TEMPORARY);
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    close(ready[0]);
+    close(ready[1]);
+    tear_down();
+}
+
+TEST(the_directory_is_made_and_private_whatever_the_umask)
+{
+    static const mode_t masks[] = {0, 022, 077, 0777};
+
+    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+        bool stored;
+
+        set_up();
+        setenv("SERVETEL_AUTH_DIR", at("a/b/c"), 1);
+        umask(masks[i]);
+        open_cache();
+        CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+        CHECK_INT(cache_prepare(&cache, 100, &error), RESULT_OK);
+        CHECK_INT(mode_of(cache.temp_path), 0600);
+        CHECK_INT(cache_write(&cache, VALID, &stored, &error), RESULT_OK);
+        CHECK_INT(mode_of(at("a")), 0700);
+        CHECK_INT(mode_of(at("a/b")), 0700);
+        CHECK_INT(mode_of(at("a/b/c")), 0700);
+        CHECK_INT(mode_of(at("a/b/c/default.lock")), 0600);
+        CHECK_INT(mode_of(at("a/b/c/default.json")), 0600);
+        CHECK_STR(get(at("a/b/c/default.json")), VALID);
+        tear_down();
+    }
+}
+
+TEST(a_directory_that_is_there_keeps_its_mode)
+{
+    set_up();
+    chmod(scratch, 0750);
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(mode_of(scratch), 0750);
+    tear_down();
+}
+
+TEST(a_lock_that_is_open_to_others_is_closed)
+{
+    set_up();
+    put_bytes(at("default.lock"), "", 0, 0666);
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(mode_of(at("default.lock")), 0600);
+    tear_down();
+}
+
+TEST(a_lock_that_is_no_file_is_refused)
+{
+    set_up();
+    open_cache();
+    put(at("victim"), "untouched");
+    CHECK(symlink("victim", at("default.lock")) == 0);
+    check_local(cache_lock(&cache, &error), "default.lock");
+    CHECK_STR(get(at("victim")), "untouched");
+    unlink(at("default.lock"));
+    CHECK(mkdir(at("default.lock"), 0700) == 0);
+    check_local(cache_lock(&cache, &error), "default.lock");
+    rmdir(at("default.lock"));
+    CHECK(mkfifo(at("default.lock"), 0600) == 0);
+    check_local(cache_lock(&cache, &error), "default.lock");
+    unlink(at("default.lock"));
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    tear_down();
+}
+
+TEST(a_directory_that_cannot_be_made_is_an_error)
+{
+    set_up();
+    put(at("file"), "");
+    setenv("SERVETEL_AUTH_DIR", at("file/below"), 1);
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_LOCAL);
+    CHECK(!cache.locked);
+    tear_down();
+}
+
+/* ---- writing ---- */
+
+static void lock_and_prepare(size_t size)
+{
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_prepare(&cache, size, &error), RESULT_OK);
+}
+
+TEST(what_is_written_replaces_the_file_whole)
+{
+    bool stored = false;
+    struct stat st;
+
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    lock_and_prepare(10000);
+    CHECK(exists(cache.temp_path));
+    CHECK(stat(cache.temp_path, &st) == 0 && st.st_size >= 10000); /* room is reserved */
+    CHECK_STR(get(at("default.json")), VALID);
+    CHECK_INT(cache_write(&cache, "{\"version\":1}", &stored, &error), RESULT_OK);
+    CHECK(stored);
+    CHECK_STR(get(at("default.json")), "{\"version\":1}");
+    CHECK(stat(at("default.json"), &st) == 0 && st.st_size == 13);
+    CHECK(!exists(cache.temp_path));
+    CHECK_INT(cache_sync(&cache, &error), RESULT_OK);
+    CHECK(cache.locked);
+    tear_down();
+}
+
+TEST(more_than_was_reserved_is_written_all_the_same)
+{
+    char text[5001];
+    bool stored;
+
+    set_up();
+    memset(text, 'x', 5000);
+    text[5000] = '\0';
+    open_cache();
+    lock_and_prepare(10);
+    CHECK_INT(cache_write(&cache, text, &stored, &error), RESULT_OK);
+    CHECK_STR(get(at("default.json")), text);
+    tear_down();
+}
+
+TEST(it_can_be_written_again_and_again)
+{
+    set_up();
+    open_cache();
+    for (int i = 0; i < 3; i++) {
+        char text[16];
+        bool stored;
+
+        snprintf(text, sizeof text, "turn %d", i);
+        lock_and_prepare(100);
+        CHECK_INT(cache_write(&cache, text, &stored, &error), RESULT_OK);
+        CHECK_INT(cache_sync(&cache, &error), RESULT_OK);
+        CHECK_STR(get(at("default.json")), text);
+    }
+    tear_down();
+}
+
+TEST(what_is_abandoned_leaves_the_old_file)
+{
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    lock_and_prepare(100);
+    cache_abandon(&cache);
+    CHECK(!exists(cache.temp_path));
+    CHECK(cache.locked);
+    CHECK_STR(get(at("default.json")), VALID);
+    cache_abandon(&cache);
+    lock_and_prepare(100);
+    cache_close(&cache);
+    CHECK_STR(get(at("default.json")), VALID);
+    open_cache();
+    CHECK(!exists(cache.temp_path));
+    tear_down();
+}
+
+TEST(what_the_dead_left_behind_is_replaced)
+{
+    bool stored;
+
+    set_up();
+    open_cache();
+    put_bytes(cache.temp_path, "an old, longer secret", 21, 0644);
+    lock_and_prepare(4);
+    CHECK_INT(mode_of(cache.temp_path), 0600);
+    CHECK(strstr(get(cache.temp_path), "secret") == NULL);
+    CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_OK);
+    CHECK_STR(get(at("default.json")), "new");
+    tear_down();
+}
+
+TEST(a_link_in_place_of_the_temporary_file_is_not_followed)
+{
+    bool stored;
+
+    set_up();
+    open_cache();
+    put(at("victim"), "untouched");
+    CHECK(symlink("victim", cache.temp_path) == 0);
+    lock_and_prepare(100);
+    CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_OK);
+    CHECK_STR(get(at("victim")), "untouched");
+    CHECK_STR(get(at("default.json")), "new");
+    tear_down();
+}
+
+TEST(a_directory_in_place_of_the_temporary_file_is_an_error)
+{
+    set_up();
+    open_cache();
+    CHECK(mkdir(cache.temp_path, 0700) == 0);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_prepare(&cache, 100, &error), RESULT_LOCAL);
+    tear_down();
+}
+
+TEST(what_a_rename_could_not_replace_is_found_before)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK(mkdir(at("default.json"), 0700) == 0);
+    check_local(cache_prepare(&cache, 100, &error), "regular");
+    CHECK(!exists(cache.temp_path));
+    tear_down();
+}
+
+TEST(a_file_that_would_grow_too_large_is_refused)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_prepare(&cache, 256 * 1024, &error), RESULT_OK);
+    cache_abandon(&cache);
+    CHECK_INT(cache_prepare(&cache, 256 * 1024 + 1, &error), RESULT_LOCAL);
+    CHECK(!exists(cache.temp_path));
+    tear_down();
+}
+
+TEST(a_rename_that_fails_keeps_what_is_there)
+{
+    bool stored = true;
+
+    set_up();
+    open_cache();
+    lock_and_prepare(100);
+    CHECK(mkdir(at("default.json"), 0700) == 0);
+    CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_LOCAL);
+    CHECK(!stored);
+    CHECK(!exists(cache.temp_path));
+    tear_down();
+}
+
+/* A limit on the size of files is a full disk that needs no root. */
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = size;
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+TEST(a_full_disk_is_found_before_anything_is_sent)
+{
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    limit_files(4096);
+    CHECK_INT(cache_prepare(&cache, 8192, &error), RESULT_LOCAL);
+    limit_files(RLIM_INFINITY);
+    CHECK(strstr(error.text, "default.json") != NULL);
+    CHECK(!exists(cache.temp_path));
+    CHECK_STR(get(at("default.json")), VALID);
+    tear_down();
+}
+
+TEST(a_write_that_fails_keeps_the_old_file)
+{
+    char text[9001];
+    bool stored = true;
+
+    set_up();
+    put(at("default.json"), VALID);
+    memset(text, 'x', 9000);
+    text[9000] = '\0';
+    open_cache();
+    lock_and_prepare(100);
+    limit_files(4096);
+    CHECK_INT(cache_write(&cache, text, &stored, &error), RESULT_LOCAL);
+    limit_files(RLIM_INFINITY);
+    CHECK(!stored);
+    CHECK(!exists(cache.temp_path));
+    CHECK_STR(get(at("default.json")), VALID);
+    tear_down();
+}
+
+TEST(a_directory_that_may_not_be_written_is_found_before)
+{
+    if (geteuid() == 0)
+        SKIP("root may write everywhere");
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    chmod(scratch, 0500);
+    CHECK_INT(cache_prepare(&cache, 100, &error), RESULT_LOCAL);
+    chmod(scratch, 0700);
+    tear_down();
+}
+
+/* ---- changes ---- */
+
+TEST(a_change_by_another_is_seen)
+{
+    struct cache other;
+    bool stored;
+
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    CHECK(!cache_changed(&cache));
+    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
+    CHECK(!cache_changed(&cache));
+    CHECK_INT(cache_prepare(&other, 100, &error), RESULT_OK);
+    CHECK(!cache_changed(&cache));
+    CHECK_INT(cache_write(&other, VALID, &stored, &error), RESULT_OK);
+    CHECK(cache_changed(&cache));
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    CHECK(!cache_changed(&cache));
+    cache_close(&other);
+    tear_down();
+}
+
+TEST(a_file_that_comes_or_goes_is_a_change)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_NO_TOKEN);
+    CHECK(!cache_changed(&cache));
+    put(at("default.json"), VALID);
+    CHECK(cache_changed(&cache));
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    unlink(at("default.json"));
+    CHECK(cache_changed(&cache));
+    tear_down();
+}
+
+/* ---- removing ---- */
+
+TEST(what_is_removed_is_gone)
+{
+    set_up();
+    put(at("default.json"), VALID);
+    put(at("other.json"), VALID);
+    open_cache();
+    put(cache.temp_path, "left behind");
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_remove(&cache, &error), RESULT_OK);
+    CHECK(!exists(at("default.json")));
+    CHECK(!exists(at("default.lock")));
+    CHECK(!exists(cache.temp_path));
+    CHECK(!cache_exists(&cache));
+    CHECK_STR(get(at("other.json")), VALID);
+    tear_down();
+}
+
+TEST(nothing_to_remove_is_said)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_remove(&cache, &error), RESULT_NO_TOKEN);
+    CHECK(!exists(at("default.lock")));
+    tear_down();
+}
+
+TEST(whatever_is_there_can_be_removed)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    put_bytes(at("default.json"), "damaged", 7, 0666);
+    CHECK_INT(cache_remove(&cache, &error), RESULT_OK);
+    CHECK(mkfifo(at("default.json"), 0600) == 0);
+    CHECK_INT(cache_remove(&cache, &error), RESULT_OK);
+    CHECK(!exists(at("default.json")));
+    tear_down();
+}
+
+TEST(a_directory_is_not_removed)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK(mkdir(at("default.json"), 0700) == 0);
+    check_local(cache_remove(&cache, &error), "default.json");
+    CHECK(exists(at("default.json")));
+    tear_down();
+}
+
+/* Who waited for a lock that was removed must not take the dead file for the lock. */
+TEST(a_lock_that_was_removed_is_made_anew)
+{
+    struct cache other, third;
+
+    set_up();
+    open_cache();
+    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
+    CHECK_INT(cache_open(&third, "default", NULL, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&other, &error), RESULT_TEMPORARY); /* has the old file open */
+    CHECK_INT(cache_remove(&cache, &error), RESULT_NO_TOKEN);
+    cache_unlock(&cache);
+    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
+    CHECK(exists(at("default.lock")));
+    CHECK_INT(cache_lock(&third, &error), RESULT_TEMPORARY);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_TEMPORARY);
+    cache_close(&other);
+    CHECK_INT(cache_lock(&third, &error), RESULT_OK);
+    cache_close(&third);
+    tear_down();
+}
+
+/* ---- the note ---- */
+
+TEST(a_token_whose_answer_was_lost_is_in_doubt)
+{
+    char note[TOKEN_FINGERPRINT_SIZE];
+
+    set_up();
+    open_cache();
+    token_fingerprint("abc", note);
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0)); /* no lock file at all */
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
+    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
+    CHECK_STR(get(at("default.lock")), note);
+    CHECK(strstr(get(at("default.lock")), "abc") == NULL);
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0)); /* somebody is at it */
+    cache_unlock(&cache);
+    CHECK(cache_token_is_in_doubt(&cache, "abc", 0));
+    CHECK(!cache_token_is_in_doubt(&cache, "def", 0));
+    tear_down();
+}
+
+TEST(an_answer_ends_the_doubt)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
+    cache_note_answered(&cache);
+    CHECK_STR(get(at("default.lock")), "");
+    cache_unlock(&cache);
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
+    cache_note_answered(&cache); /* without the lock: nothing */
+    tear_down();
+}
+
+TEST(the_last_token_that_was_sent_is_noted)
+{
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
+    CHECK_INT(cache_note_sent(&cache, "def", &error), RESULT_OK);
+    cache_unlock(&cache);
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
+    CHECK(cache_token_is_in_doubt(&cache, "def", 0));
+    tear_down();
+}
+
+TEST(the_doubt_rests_for_a_while_after_each_try)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) - 100}};
+
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
+    cache_unlock(&cache);
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 60));
+    CHECK(utimensat(AT_FDCWD, at("default.lock"), times, 0) == 0);
+    CHECK(cache_token_is_in_doubt(&cache, "abc", 60));
+    CHECK(cache_token_is_in_doubt(&cache, "abc", 100));
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 1000));
+    tear_down();
+}
+
+TEST(a_note_that_is_none_raises_no_doubt)
+{
+    static const char *const notes[] = {"x", "1a47e90", "zzzzzzzz", "\n"};
+
+    set_up();
+    open_cache();
+    for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++) {
+        put(at("default.lock"), notes[i]);
+        CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
+    }
+    unlink(at("default.lock"));
+    CHECK(mkfifo(at("default.lock"), 0600) == 0);
+    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
+    tear_down();
+}
+
+/* ---- descriptors ---- */
+
+#define FDS 64
+
+/* Which descriptors are open, and which of them a program that is started would have. */
+static int count_fds(bool inherited[FDS])
+{
+    int count = 0;
+
+    for (int fd = 0; fd < FDS; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        count += flags >= 0;
+        inherited[fd] = flags >= 0 && (flags & FD_CLOEXEC) == 0;
+    }
+    return count;
+}
+
+TEST(no_descriptor_is_left_open_or_inherited)
+{
+    bool before[FDS], during[FDS];
+    int count = count_fds(before);
+    bool stored;
+
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    CHECK_INT(count_fds(during), count);
+    lock_and_prepare(100);
+    CHECK(count_fds(during) > count);
+    CHECK(memcmp(during, before, sizeof before) == 0);
+    CHECK_INT(cache_write(&cache, VALID, &stored, &error), RESULT_OK);
+    CHECK_INT(cache_sync(&cache, &error), RESULT_OK);
+    cache_close(&cache);
+    cache_close(&cache);
+    CHECK_INT(count_fds(during), count);
+    tear_down();
+}

@@ -1,0 +1,499 @@
+#include "profile.h"
+
+#include "secret.h"
+#include "token.h"
+#include "unit.h"
+
+#define NOW 1800000000
+#define DAY 86400
+
+static struct profile profile;
+static struct error error;
+
+static enum result parse(const char *text)
+{
+    error = (struct error){0};
+    return profile_parse(&profile, text, strlen(text), &error);
+}
+
+static void check_damaged(const char *text, const char *because)
+{
+    if (!CHECK_INT(parse(text), RESULT_FAILED) || !CHECK(strstr(error.text, because) != NULL))
+        printf("# for %s: '%s'\n", text, error.text);
+    CHECK(profile.token == NULL && profile.json == NULL && profile.email == NULL);
+    CHECK_INT(profile.expires_at, TOKEN_NO_EXPIRY);
+    profile_clear(&profile);
+}
+
+/* ---- names ---- */
+
+TEST(which_names_a_profile_may_have)
+{
+    static const struct {
+        const char *name;
+        bool valid;
+    } table[] = {
+        {"default", true},   {"a", true},          {"Z", true},      {"0", true},    {"9x", true},
+        {"me+1@x.y", true},  {"a.b_c-d", true},    {"a..", true},    {"", false},    {".a", false},
+        {"..", false},       {"-a", false},        {"_a", false},    {"+a", false},  {"@a", false},
+        {"a/b", false},      {"a b", false},       {"a\n", false},   {"a\\", false}, {"a'", false},
+        {"a\"", false},      {"a$", false},        {"a:b", false},   {"a~", false},  {"a*", false},
+        {"\xc3\xa9", false}, {"a\xc3\xa9", false}, {"a\x7f", false},
+    };
+    char longest[130];
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (!CHECK(profile_name_is_valid(table[i].name) == table[i].valid))
+            printf("# for '%s'\n", table[i].name);
+    }
+    memset(longest, 'a', sizeof longest);
+    longest[128] = '\0';
+    CHECK(profile_name_is_valid(longest));
+    longest[128] = 'a';
+    longest[129] = '\0';
+    CHECK(!profile_name_is_valid(longest));
+}
+
+/* ---- reading ---- */
+
+static const char whole[] =
+    "{\"version\":1,\"api_url\":\"https://api.example/v1\",\"email\":\"me@example.com\","
+    "\"access_token\":\"abc.def.ghi\",\"token_type\":\"bearer\",\"expires_at\":1800003600,"
+    "\"obtained_at\":1800000000,\"logged_in_at\":1799990000,\"auth_scheme\":\"raw\","
+    "\"password_command\":\"pass show x\",\"password_file\":\"/run/pw\","
+    "\"token_command\":\"vault x\",\"unattended_login\":\"refused\","
+    "\"unattended_login_at\":1799999000,\"retry_at\":1800000060,"
+    "\"password_expires_at\":1800864000}";
+
+static void check_whole(void)
+{
+    CHECK_STR(profile.api_url, "https://api.example/v1");
+    CHECK_STR(profile.email, "me@example.com");
+    CHECK_STR(profile.token, "abc.def.ghi");
+    CHECK_STR(profile.token_type, "bearer");
+    CHECK_INT(profile.expires_at, 1800003600);
+    CHECK_INT(profile.obtained_at, 1800000000);
+    CHECK_INT(profile.logged_in_at, 1799990000);
+    CHECK_STR(profile.auth_scheme, "raw");
+    CHECK_STR(profile.password_command, "pass show x");
+    CHECK_STR(profile.password_file, "/run/pw");
+    CHECK_STR(profile.token_command, "vault x");
+    CHECK_STR(profile.unattended_login, "refused");
+    CHECK_INT(profile.unattended_login_at, 1799999000);
+    CHECK_INT(profile.retry_at, 1800000060);
+    CHECK_INT(profile.password_expires_at, 1800864000);
+}
+
+TEST(all_members_are_read)
+{
+    CHECK_INT(parse(whole), RESULT_OK);
+    check_whole();
+    profile_clear(&profile);
+    CHECK(profile.token == NULL && profile.json == NULL);
+    profile_clear(&profile);
+}
+
+TEST(what_is_absent_is_unset)
+{
+    CHECK_INT(parse("{\"version\":1}"), RESULT_OK);
+    CHECK(profile.token == NULL && profile.email == NULL && profile.api_url == NULL);
+    CHECK_INT(profile.expires_at, TOKEN_NO_EXPIRY);
+    CHECK_INT(profile.obtained_at, 0);
+    CHECK_INT(profile.retry_at, 0);
+    profile_clear(&profile);
+}
+
+TEST(what_is_torn_is_damaged)
+{
+    for (size_t len = 0; len < strlen(whole); len += 3) {
+        char *torn = secret_format("%.*s", (int)len, whole);
+
+        check_damaged(torn, "damaged");
+        secret_free(torn);
+    }
+    check_damaged("", "damaged");
+    check_damaged("[]", "damaged");
+    check_damaged("null", "damaged");
+    check_damaged("{\"version\":1}{\"version\":1}", "damaged");
+    check_damaged("{\"version\":1,\"email\":\"a\\u0000b\"}", "damaged");
+}
+
+/* A file that grew by what its old contents left behind, as a crash may leave it. */
+TEST(zeros_after_the_text_are_damage)
+{
+    char text[] = "{\"version\":1}\0\0\0";
+
+    CHECK_INT(profile_parse(&profile, text, sizeof text - 1, &error), RESULT_FAILED);
+    profile_clear(&profile);
+}
+
+TEST(versions)
+{
+    check_damaged("{}", "version");
+    check_damaged("{\"version\":0}", "version");
+    check_damaged("{\"version\":-1}", "version");
+    check_damaged("{\"version\":\"1\"}", "version");
+    check_damaged("{\"version\":null}", "version");
+    check_damaged("{\"version\":true}", "version");
+    check_damaged("{\"Version\":1}", "version");
+    CHECK_INT(parse("{\"version\":2,\"access_token\":7}"), RESULT_LOCAL);
+    CHECK(strstr(error.text, "version 2") != NULL);
+    CHECK(profile.json == NULL);
+    CHECK_INT(parse("{\"version\":2147483648}"), RESULT_LOCAL);
+    profile_clear(&profile);
+}
+
+TEST(members_of_a_wrong_type_are_damage)
+{
+    static const char *const texts[] = {
+        "api_url",          "email",         "access_token",  "token_type",       "auth_scheme",
+        "password_command", "password_file", "token_command", "unattended_login",
+    };
+    static const char *const times[] = {
+        "expires_at",          "obtained_at", "logged_in_at",
+        "unattended_login_at", "retry_at",    "password_expires_at",
+    };
+    static const char *const no_texts[] = {"1", "null", "true", "{}", "[\"x\"]"};
+    static const char *const no_times[] = {
+        "\"1800003600\"", "null", "true", "{}", "-1", "-0.5", "1e300", "9007199254740994", "1e999"};
+    char text[200];
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        for (size_t j = 0; j < sizeof no_texts / sizeof no_texts[0]; j++) {
+            snprintf(text, sizeof text, "{\"version\":1,\"%s\":%s}", texts[i], no_texts[j]);
+            check_damaged(text, texts[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        for (size_t j = 0; j < sizeof no_times / sizeof no_times[0]; j++) {
+            snprintf(text, sizeof text, "{\"version\":1,\"%s\":%s}", times[i], no_times[j]);
+            check_damaged(text, times[i]);
+        }
+    }
+}
+
+TEST(a_cached_token_must_be_one)
+{
+    check_damaged("{\"version\":1,\"access_token\":\"\"}", "token");
+    check_damaged("{\"version\":1,\"access_token\":\"a b\"}", "token");
+    check_damaged("{\"version\":1,\"access_token\":\"a\\r\\nX-Evil: 1\"}", "token");
+    check_damaged("{\"version\":1,\"access_token\":\"tok\\u00e9n\"}", "token");
+}
+
+/* ---- writing ---- */
+
+static void check_round_trip(const char *text)
+{
+    char *first, *second;
+
+    if (!CHECK_INT(parse(text), RESULT_OK))
+        return;
+    first = profile_print(&profile);
+    profile_clear(&profile);
+    if (CHECK_INT(parse(first), RESULT_OK)) {
+        second = profile_print(&profile);
+        CHECK_STR(second, first);
+        secret_free(second);
+    }
+    secret_free(first);
+}
+
+TEST(a_profile_survives_being_written)
+{
+    check_round_trip(whole);
+    check_whole();
+    profile_clear(&profile);
+    check_round_trip("{\"version\":1}");
+    profile_clear(&profile);
+}
+
+TEST(odd_text_survives_being_written)
+{
+    check_round_trip("{\"version\":1,\"email\":\"q\\\"b\\\\n\\nt\\tc\\u0001d\\u007fe\\u00e9k\\ud83d"
+                     "\\udd11\",\"password_command\":\"printf '%s' \\\"$X\\\" | cut -d: -f2\","
+                     "\"access_token\":\"\\\"\\\\'</~\"}");
+    CHECK_STR(profile.email, "q\"b\\n\nt\tc\x01"
+                             "d\x7f"
+                             "e\xc3\xa9k\xf0\x9f\x94\x91");
+    CHECK_STR(profile.password_command, "printf '%s' \"$X\" | cut -d: -f2");
+    CHECK_STR(profile.token, "\"\\'</~");
+    profile_clear(&profile);
+}
+
+TEST(a_permanent_token_has_no_expiry_in_the_file)
+{
+    char *text;
+
+    CHECK_INT(parse(whole), RESULT_OK);
+    profile.expires_at = TOKEN_NO_EXPIRY;
+    text = profile_print(&profile);
+    CHECK(strstr(text, "\"expires_at\"") == NULL);
+    profile_clear(&profile);
+    CHECK_INT(parse(text), RESULT_OK);
+    CHECK_INT(profile.expires_at, TOKEN_NO_EXPIRY);
+    profile_clear(&profile);
+    secret_free(text);
+}
+
+TEST(times_past_2038_survive)
+{
+    check_round_trip("{\"version\":1,\"access_token\":\"x\",\"expires_at\":2147483648,"
+                     "\"obtained_at\":4102444800}");
+    CHECK_INT(profile.expires_at, 2147483648);
+    CHECK_INT(profile.obtained_at, 4102444800);
+    profile_clear(&profile);
+}
+
+TEST(unknown_members_survive)
+{
+    char *text;
+
+    CHECK_INT(parse("{\"x_first\":{\"deep\":[1,2.5,null,true,\"\\u00e9\"]},\"version\":1,"
+                    "\"access_token\":\"old\",\"X_LAST\":\"kept\",\"Email\":\"other case\"}"),
+              RESULT_OK);
+    secret_replace(&profile.token, "new");
+    secret_replace(&profile.email, "me");
+    text = profile_print(&profile);
+    profile_clear(&profile);
+    CHECK(strstr(text, "\"x_first\"") != NULL);
+    CHECK(strstr(text, "2.5") != NULL);
+    CHECK(strstr(text, "\"X_LAST\"") != NULL);
+    CHECK(strstr(text, "\"kept\"") != NULL);
+    CHECK(strstr(text, "\"other case\"") != NULL);
+    CHECK(strstr(text, "\"new\"") != NULL);
+    CHECK(strstr(text, "\"old\"") == NULL);
+    CHECK_INT(parse(text), RESULT_OK);
+    CHECK_STR(profile.email, "me");
+    profile_clear(&profile);
+    secret_free(text);
+}
+
+TEST(what_is_unset_is_taken_out)
+{
+    char *text;
+
+    CHECK_INT(parse(whole), RESULT_OK);
+    secret_replace(&profile.password_command, NULL);
+    secret_replace(&profile.unattended_login, NULL);
+    profile.unattended_login_at = 0;
+    profile.retry_at = 0;
+    text = profile_print(&profile);
+    profile_clear(&profile);
+    CHECK(strstr(text, "password_command") == NULL);
+    CHECK(strstr(text, "unattended_login") == NULL);
+    CHECK(strstr(text, "retry_at") == NULL);
+    CHECK(strstr(text, "password_file") != NULL);
+    secret_free(text);
+}
+
+/* A file that was edited by hand may have a member twice; what is forgotten must stay so. */
+TEST(what_is_unset_is_taken_out_though_it_was_there_twice)
+{
+    char *text;
+
+    CHECK_INT(parse("{\"version\":1,\"unattended_login\":\"refused\",\"retry_at\":1800000000,"
+                    "\"unattended_login\":\"refused\",\"retry_at\":1800000000}"),
+              RESULT_OK);
+    secret_replace(&profile.unattended_login, NULL);
+    profile.retry_at = 0;
+    text = profile_print(&profile);
+    profile_clear(&profile);
+    CHECK_INT(parse(text), RESULT_OK);
+    CHECK(!profile_login_was_refused(&profile));
+    CHECK_INT(profile.retry_at, 0);
+    profile_clear(&profile);
+    secret_free(text);
+}
+
+TEST(a_profile_that_was_never_read_can_be_written)
+{
+    char *text;
+
+    profile_init(&profile);
+    secret_replace(&profile.token, "abc");
+    profile.obtained_at = NOW;
+    profile.expires_at = NOW + 3600;
+    text = profile_print(&profile);
+    profile_clear(&profile);
+    CHECK_INT(parse(text), RESULT_OK);
+    CHECK_STR(profile.token, "abc");
+    CHECK_INT(profile.expires_at, NOW + 3600);
+    profile_clear(&profile);
+    secret_free(text);
+}
+
+TEST(printing_changes_nothing)
+{
+    char *first, *second;
+
+    CHECK_INT(parse(whole), RESULT_OK);
+    first = profile_print(&profile);
+    second = profile_print(&profile);
+    CHECK_STR(first, second);
+    check_whole();
+    secret_free(first);
+    secret_free(second);
+    profile_clear(&profile);
+}
+
+/* ---- what it means ---- */
+
+/* A token of an hour, obtained now by a login. */
+static void hour_token(void)
+{
+    profile_init(&profile);
+    secret_replace(&profile.token, "abc");
+    profile.obtained_at = profile.logged_in_at = NOW;
+    profile.expires_at = NOW + 3600;
+}
+
+static void check_state(int64_t now, enum profile_state expected)
+{
+    if (!CHECK_INT(profile_state(&profile, now), expected))
+        printf("# at %+lld\n", (long long)(now - NOW));
+}
+
+TEST(the_states_of_a_token_over_time)
+{
+    hour_token();
+    check_state(NOW, PROFILE_VALID);
+    check_state(NOW + 3540, PROFILE_VALID); /* 60 s are enough for show */
+    check_state(NOW + 3541, PROFILE_EXPIRES_SOON);
+    check_state(NOW + 3599, PROFILE_EXPIRES_SOON);
+    check_state(NOW + 3600, PROFILE_RENEWABLE);
+    check_state(NOW + 14 * DAY - 1, PROFILE_RENEWABLE);
+    check_state(NOW + 14 * DAY, PROFILE_LOGIN_NEEDED);
+    check_state((int64_t)NOW + 10000 * (int64_t)DAY, PROFILE_LOGIN_NEEDED);
+    check_state(NOW - 60, PROFILE_VALID);
+    check_state(NOW - 61, PROFILE_RENEWABLE); /* the clock was set back */
+    profile_clear(&profile);
+}
+
+TEST(a_fortnight_counts_from_the_login_not_the_last_renewal)
+{
+    hour_token();
+    profile.logged_in_at = NOW - 14 * DAY + 7200;
+    check_state(NOW, PROFILE_VALID);
+    check_state(NOW + 3600, PROFILE_RENEWABLE);
+    check_state(NOW + 7199, PROFILE_RENEWABLE);
+    check_state(NOW + 7200, PROFILE_LOGIN_NEEDED);
+    /* Where the login is not known, the last renewal is all there is. */
+    profile.logged_in_at = 0;
+    check_state(NOW + 7200, PROFILE_RENEWABLE);
+    check_state(NOW + 14 * DAY, PROFILE_LOGIN_NEEDED);
+    profile_clear(&profile);
+}
+
+TEST(a_password_source_renews_for_ever)
+{
+    hour_token();
+    secret_replace(&profile.email, "me");
+    secret_replace(&profile.password_file, "/run/pw");
+    check_state(NOW + 3600, PROFILE_RENEWABLE);
+    check_state(NOW + 1000 * DAY, PROFILE_RENEWABLE);
+    secret_replace(&profile.unattended_login, "refused");
+    check_state(NOW + 3600, PROFILE_RENEWABLE); /* by an exchange */
+    check_state(NOW + 14 * DAY, PROFILE_LOGIN_NEEDED);
+    profile_clear(&profile);
+}
+
+TEST(a_token_command_renews_for_ever)
+{
+    hour_token();
+    secret_replace(&profile.token_command, "vault x");
+    check_state(NOW + 1000 * DAY, PROFILE_RENEWABLE);
+    profile_clear(&profile);
+}
+
+TEST(a_permanent_token_over_time)
+{
+    hour_token();
+    profile.expires_at = TOKEN_NO_EXPIRY;
+    check_state(NOW, PROFILE_VALID);
+    check_state((int64_t)NOW + 100000 * (int64_t)DAY, PROFILE_VALID);
+    profile.expires_at = NOW + 300 * DAY;
+    check_state(NOW + 300 * DAY - 60, PROFILE_VALID);
+    check_state(NOW + 300 * DAY, PROFILE_LOGIN_NEEDED); /* it is never sent to be renewed */
+    secret_replace(&profile.email, "me");
+    secret_replace(&profile.password_command, "pass show x");
+    check_state(NOW + 300 * DAY, PROFILE_RENEWABLE);
+    profile_clear(&profile);
+}
+
+TEST(a_short_token_is_valid_for_nine_tenths)
+{
+    hour_token();
+    profile.expires_at = NOW + 100;
+    check_state(NOW + 90, PROFILE_VALID);
+    check_state(NOW + 91, PROFILE_EXPIRES_SOON);
+    check_state(NOW + 100, PROFILE_RENEWABLE);
+    profile_clear(&profile);
+}
+
+TEST(no_token_is_empty_unless_something_gets_one)
+{
+    profile_init(&profile);
+    check_state(NOW, PROFILE_EMPTY);
+    CHECK_INT(profile_ttl_s(&profile, NOW), 0);
+    secret_replace(&profile.email, "me");
+    check_state(NOW, PROFILE_EMPTY);
+    secret_replace(&profile.password_file, "/run/pw");
+    check_state(NOW, PROFILE_RENEWABLE);
+    profile_clear(&profile);
+}
+
+TEST(what_a_source_is)
+{
+    profile_init(&profile);
+    CHECK(!profile_has_source(&profile));
+    secret_replace(&profile.password_file, "/run/pw");
+    CHECK(!profile_has_source(&profile)); /* for whom? */
+    secret_replace(&profile.email, "me");
+    CHECK(profile_has_source(&profile));
+    secret_replace(&profile.password_file, NULL);
+    CHECK(!profile_has_source(&profile));
+    secret_replace(&profile.password_command, "pass show x");
+    CHECK(profile_has_source(&profile));
+    CHECK(!profile_login_was_refused(&profile));
+    secret_replace(&profile.unattended_login, "refused");
+    CHECK(profile_login_was_refused(&profile));
+    CHECK(!profile_has_source(&profile));
+    secret_replace(&profile.unattended_login, "another word");
+    CHECK(!profile_login_was_refused(&profile));
+    CHECK(profile_has_source(&profile));
+    secret_replace(&profile.unattended_login, "refused");
+    secret_replace(&profile.token_command, "vault x");
+    CHECK(profile_has_source(&profile));
+    profile_clear(&profile);
+}
+
+TEST(a_password_that_expires_is_warned_about_for_a_fortnight)
+{
+    profile_init(&profile);
+    CHECK_INT(profile_password_days(&profile, NOW), -1);
+    profile.password_expires_at = NOW + 90 * DAY;
+    CHECK_INT(profile_password_days(&profile, NOW), -1);
+    CHECK_INT(profile_password_days(&profile, NOW + 76 * DAY - 1), -1);
+    CHECK_INT(profile_password_days(&profile, NOW + 76 * DAY), 14);
+    CHECK_INT(profile_password_days(&profile, NOW + 77 * DAY - 1), 14); /* begun days count */
+    CHECK_INT(profile_password_days(&profile, NOW + 77 * DAY), 13);
+    CHECK_INT(profile_password_days(&profile, NOW + 89 * DAY), 1);
+    CHECK_INT(profile_password_days(&profile, NOW + 90 * DAY - 1), 1);
+    CHECK_INT(profile_password_days(&profile, NOW + 90 * DAY), 0);
+    CHECK_INT(profile_password_days(&profile, NOW + 1000 * DAY), 0);
+    profile_clear(&profile);
+}
+
+TEST(the_default_min_ttl_and_permanence_are_the_tokens)
+{
+    hour_token();
+    CHECK_INT(profile_default_min_ttl_s(&profile), 60);
+    CHECK(!profile_is_permanent(&profile));
+    profile.expires_at = NOW + 50;
+    CHECK_INT(profile_default_min_ttl_s(&profile), 5);
+    profile.expires_at = NOW + DAY + 1;
+    CHECK(profile_is_permanent(&profile));
+    profile.expires_at = TOKEN_NO_EXPIRY;
+    CHECK(profile_is_permanent(&profile));
+    profile_clear(&profile);
+}
