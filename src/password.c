@@ -124,6 +124,9 @@ enum result password_read_file(const char *path, int64_t deadline_ms, struct sec
 
 /* ---- the terminal ---- */
 
+/* How long a ^Z that came at the wrong moment may go unnoticed. */
+#define PROMPT_LOOK_MS 200
+
 static volatile sig_atomic_t suspended;
 
 static void on_suspend(int number)
@@ -154,8 +157,15 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
                                struct secret *answer, struct error *error)
 {
     for (;;) {
+        /* A signal that comes between the last look and the read would be slept through. */
+        struct pollfd fds[] = {{.fd = tty, .events = POLLIN},
+                               {.fd = signals_fd(), .events = POLLIN}};
+        ssize_t len = -1;
         char c;
-        ssize_t len = read(tty, &c, 1);
+
+        errno = EINTR;
+        if (!suspended && poll(fds, 2, PROMPT_LOOK_MS) > 0 && fds[0].revents != 0)
+            len = read(tty, &c, 1);
 
         if (signals_caught())
             return error_set(error, RESULT_INTERRUPTED, "interrupted");

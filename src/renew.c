@@ -463,7 +463,8 @@ static enum renew_step retry_when_told(struct renewal *r, const struct api_answe
     }
     error_append(&r->error, ": try again in %s",
                  clock_format_span(answer->retry_after_s < 1 ? 1 : answer->retry_after_s, span));
-    r->profile.retry_at = clock_epoch_s() + answer->retry_after_s;
+    /* The second that has begun does not count. */
+    r->profile.retry_at = clock_epoch_s() + answer->retry_after_s + 1;
     return note(r);
 }
 

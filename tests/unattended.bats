@@ -415,7 +415,7 @@ indian_time() {
 
     run --separate-stderr as_cron refresh
     assert_status 5
-    [[ "$stderr" =~ (9[0-9]|100)' s' ]] || fail_with_run "the time left is not said"
+    [[ "$stderr" =~ (9[0-9]|10[01])' s' ]] || fail_with_run "the time left is not said"
     run --separate-stderr as_cron refresh --all --quiet
     assert_status 5
     run --separate-stderr as_cron show --min-ttl 1h

@@ -267,8 +267,9 @@ TEST(members_are_set_replaced_and_removed)
     json_set_string(json, "s", NULL);
     json_remove(json, "i");
     json_remove(json, "absent");
-    json_set_bool(json, "b", false);
-    check_line(json, "{\"b\":false,\"n\":null}");
+    check_line(json, "{\"b\":true,\"n\":null}");
+    json_set_bool(json, "n", false);
+    CHECK(!json_is_null(json, "n"));
     json_delete(json);
 }
 

@@ -392,8 +392,10 @@ TEST(a_password_source_renews_for_ever)
     check_state(NOW + 3600, PROFILE_RENEWABLE);
     check_state(NOW + 1000 * DAY, PROFILE_RENEWABLE);
     secret_replace(&profile.unattended_login, "refused");
-    check_state(NOW + 3600, PROFILE_RENEWABLE); /* by an exchange */
-    check_state(NOW + 14 * DAY, PROFILE_LOGIN_NEEDED);
+    /* The password is only asked for when the token was refused before. */
+    check_state(NOW + 3540, PROFILE_VALID);
+    check_state(NOW + 3541, PROFILE_LOGIN_NEEDED);
+    check_state(NOW + 3600, PROFILE_LOGIN_NEEDED);
     profile_clear(&profile);
 }
 
