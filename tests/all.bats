@@ -92,8 +92,7 @@ has_answered() { [ "$(refreshes_answered)" -ge "$1" ]; }
 
 # in_terminal COMMAND...: its output is a terminal's.
 in_terminal() {
-    "$TESTS_PYTHON" -c 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' "$@" \
-        </dev/null
+    "$TESTS_PYTHON" "$TESTS_DIR/pty_run.py" --timeout 60 -- "$@"
 }
 
 @test "sixty profiles are renewed, each in its own private file, and a count is told" {

@@ -603,7 +603,8 @@ assert_broken() {
 @test "a cache that is JSON but not ours is refused" {
     umask 077
     mkdir "$DIR"
-    for text in ' ' '[]' '"x"' 'null' '7' 'true' '{}' '[{"version":1}]' "{'version':1}" '{"version":1,}' '{"version":1} x'; do
+    for text in ' ' '[]' '"x"' null 7 true '{}' '[{"version":1}]' "{'version':1}" '{"version":1,}' \
+        '{"version":1} x'; do
         printf '%s\n' "$text" >"$CACHE"
         assert_broken "$text"
     done

@@ -83,11 +83,15 @@ have_lock_open() {
 
 # Waits until N processes wait for the lock or have it; where there is no /proc, for as long as that may take.
 wait_for_waiters() {
-    if [ -d /proc/self/fd ]; then
-        retry_until 30 have_lock_open "$1"
-    else
+    if [ ! -d /proc/self/fd ]; then
         sleep 3
+        return
     fi
+    for _ in {1..150}; do
+        ! have_lock_open "$1" || return 0
+        sleep 0.2 # a look at all processes is dear
+    done
+    fail_with "fewer than $1 processes wait"
 }
 
 # run_timed SECONDS COMMAND...: as run, and it may take no longer. (More under valgrind, which starts slowly.)

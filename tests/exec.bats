@@ -43,8 +43,8 @@ print("contents %d, inodes %d" % (len(seen), len(inodes)))
 END
     cat >"$BATS_FILE_TMPDIR/caller" <<'END'
 # For argv[1] seconds: reads the token file and calls the service with what it holds, on port argv[2]. A token can be
-# replaced between the two; so one that is refused is looked at again, for a second at most, and what has come
-# instead must work. Prints how many calls, tokens and second looks there were; fails at the first failure.
+# replaced between the two; so one that is refused is looked at again, for four seconds at most (a busy
+# machine), and what has come instead must work. Prints how many calls, tokens and second looks there were; fails at the first failure.
 import http.client, os, sys, time
 def read():
     with open(os.environ["SERVETEL_TOKEN_FILE"]) as file:
@@ -62,7 +62,7 @@ while time.monotonic() < until:
     calls += 1
     if not works(token):
         again, refused_at, newer = again + 1, time.monotonic(), token
-        while newer == token and time.monotonic() < refused_at + 1:
+        while newer == token and time.monotonic() < refused_at + 4:
             newer = read()
         longest = max(longest, time.monotonic() - refused_at)
         if newer == token or not works(newer):
@@ -556,27 +556,7 @@ gate_open() { kill -USR2 "$GATE_PID"; }
     login
     for keep in '' --keep-fresh; do
         # shellcheck disable=SC2086
-        run --separate-stderr "$TESTS_PYTHON" -c '
-import os, pty, signal, sys
-for number in (signal.SIGINT, signal.SIGQUIT):  # a test in the background has them ignored
-    signal.signal(number, signal.SIG_DFL)
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execvp(sys.argv[1], sys.argv[1:])
-seen, typed = b"", False
-while True:
-    try:
-        data = os.read(terminal, 1000)
-    except OSError:
-        break
-    seen += data
-    if not data:
-        break
-    if not typed and b"ready" in seen:
-        os.write(terminal, b"\x03")
-        typed = True
-print(seen.decode())
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' \
+        run --separate-stderr "$TESTS_PYTHON" "$TESTS_DIR/pty_run.py" --timeout 60 expect:ready 'type:\x03' expect:got -- \
             servetel-auth exec $keep -- "$TESTS_PYTHON" "$(program catcher)"
         assert_status 7
         assert_stdout_has 'got SIGINT'

@@ -35,6 +35,13 @@ end_refresh_window() {
     server_config '{"refresh_window":0}'
 }
 
+# A token of an hour that is to be renewed, but is good for as long as a test takes on a busy machine.
+end_soon() {
+    local now
+    now="$(date +%s)"
+    cache_edit ".expires_at = $((now + 50)) | .obtained_at = $((now - 3550))"
+}
+
 change_password() {
     server_config "{\"users\":{\"$EMAIL\":\"$NEW_PW\"}}"
 }
@@ -405,7 +412,7 @@ indian_time() {
 
 @test "a 429 with Retry-After is remembered: nothing is sent before that, by anyone" {
     remember
-    make_stale
+    end_soon
     server_script refresh '{"status":429,"headers":{"Retry-After":"100"},"json":{"message":"Too Many Attempts."}}'
     run --separate-stderr as_cron refresh
     assert_status 5
@@ -862,12 +869,11 @@ use_token_command() {
     quietly login --token-command "echo run >>'$HOME/runs'; sleep 0.2; cat '$HOME/token'"
 }
 
-# The cached token ends in five seconds, and the command has nothing newer.
+# The cached token is at its end, and the command has nothing newer.
 go_stale() {
-    local now
-    now="$(date +%s)"
-    server_issue '{"ttl":5}' >token
-    cache_edit ".access_token = \"$(cat token)\" | .expires_at = $((now + 5)) | .obtained_at = $((now - 3595))"
+    server_issue '{"ttl":50}' >token
+    cache_edit ".access_token = \"$(cat token)\""
+    end_soon
 }
 
 # runs: of the token command, so far.

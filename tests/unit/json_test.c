@@ -110,15 +110,14 @@ TEST(what_only_looks_like_a_nul_is_accepted)
 
 TEST(deep_nesting_is_no_trouble)
 {
-    char *text = secret_new(400100);
-    size_t len = 0;
+    struct secret text = SECRET(1000000);
 
-    len += (size_t)sprintf(text, "{\"a\":");
-    memset(text + len, '[', 200000);
-    memset(text + len + 200000, ']', 200000);
-    strcpy(text + len + 400000, "}");
-    CHECK(parse(text) == NULL); /* refused, not a stack that overflows */
-    secret_free(text);
+    CHECK(secret_append_text(&text, "{\"a\":"));
+    for (int i = 0; i < 400000; i++)
+        CHECK(secret_append_text(&text, i < 200000 ? "[" : "]"));
+    CHECK(secret_append_text(&text, "}"));
+    CHECK(parse(text.data) == NULL); /* refused, not a stack that overflows */
+    secret_clear(&text);
 }
 
 TEST(the_length_counts_not_what_follows)

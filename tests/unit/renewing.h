@@ -263,7 +263,7 @@ static inline void cache_with_command(const char *token, int64_t expires_at, con
 static inline char *jwt_until(int64_t seconds)
 {
     char *payload = secret_format("{\"iat\":%lld,\"exp\":%lld}", (long long)now,
-                                  (long long)(now + seconds));
+                                  (long long)now + (long long)seconds);
     char *token = jwt_of(payload);
 
     secret_free(payload);
