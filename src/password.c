@@ -71,7 +71,7 @@ enum result password_read_line(int fd, const char *what, int64_t deadline_ms, st
                                struct error *error)
 {
     char c = '\0';
-    size_t len;
+    size_t len = 0;
 
     do {
         if (read_some(fd, what, deadline_ms, &c, 1, &len, error) != RESULT_OK)
@@ -90,7 +90,7 @@ enum result password_read_all(int fd, const char *what, int64_t deadline_ms, str
 {
     char chunk[1024];
     bool fits = true;
-    size_t len;
+    size_t len = 0;
 
     do {
         if (read_some(fd, what, deadline_ms, chunk, sizeof chunk, &len, error) != RESULT_OK)
