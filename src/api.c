@@ -1,8 +1,6 @@
 #include "api.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "clock.h"
 #include "json.h"
@@ -55,8 +53,7 @@ void api_refresh(struct request *request, const char *api_url, const char *token
                  enum api_scheme scheme)
 {
     request->url = endpoint(api_url, "/auth/refresh");
-    request->authorization = secret_format("%s%s", scheme == API_SCHEME_BEARER ? "Bearer " : "",
-                                           token);
+    request->authorization = secret_join(scheme == API_SCHEME_BEARER ? "Bearer " : "", token);
 }
 
 /* ---- what the service says in words ---- */
@@ -113,20 +110,13 @@ static char *service_text(const struct api_question *question, const struct cJSO
 static int64_t body_retry_after_s(const struct cJSON *body)
 {
     const char *text = json_string(body, "retry_after");
-    struct tm when = {0};
     int64_t seconds;
-    int len = 0;
 
     if (json_integer(body, "retry_after", &seconds))
         return seconds;
-    if (text == NULL ||
-        sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d%n", &when.tm_year, &when.tm_mon, &when.tm_mday,
-               &when.tm_hour, &when.tm_min, &when.tm_sec, &len) != 6 ||
-        text[len] != '\0')
+    if (text == NULL || !clock_parse(text, &seconds))
         return -1;
-    when.tm_year -= 1900;
-    when.tm_mon--;
-    seconds = (int64_t)timegm(&when) - INDIA_OFFSET_S - clock_epoch_s();
+    seconds -= INDIA_OFFSET_S + clock_epoch_s();
     return seconds < 0 ? 0 : seconds;
 }
 

@@ -314,28 +314,17 @@ bool cache_changed(const struct cache *cache)
 
 /* ---- writing ---- */
 
+/* Zeros rather than posix_fallocate, which not every file system knows: what is written has its
+ * blocks, or its ENOSPC, at once. */
 static int reserve(int fd, size_t size)
 {
     static const char zeros[4096];
-    int failed = -1;
 
-#ifndef __APPLE__
-    do
-        failed = posix_fallocate(fd, 0, (off_t)size);
-    while (failed == EINTR);
-    if (failed == 0)
-        return 0;
-    if (failed != EOPNOTSUPP && failed != EINVAL && failed != ENOSYS) {
-        errno = failed;
-        return -1;
-    }
-#endif
-    for (size_t done = 0; done < size && failed != 0;) {
+    for (size_t done = 0; done < size; done += sizeof zeros) {
         size_t len = size - done < sizeof zeros ? size - done : sizeof zeros;
 
         if (fd_write_at(fd, zeros, len, (off_t)done) < 0)
             return -1;
-        done += len;
     }
     return 0;
 }

@@ -36,7 +36,8 @@ static bool is_same_variable(const char *a, const char *b)
     return strncmp(a, b, len) == 0 && b[len] == '=';
 }
 
-/* The environment with the given variables in it: an array to secret_free. */
+/* The environment with the given variables in it: an array to secret_free. Not setenv: its copies
+ * of a token nobody wipes. */
 static char **merge_environment(const char *const *extra)
 {
     size_t count = 0, len = 0;
@@ -58,6 +59,11 @@ static char **merge_environment(const char *const *extra)
     for (const char *const *x = extra; x != NULL && *x != NULL; x++)
         merged[len++] = (char *)(uintptr_t)*x;
     return merged;
+}
+
+void child_change_environment(const char *const *extra)
+{
+    environ = merge_environment(extra);
 }
 
 static _Noreturn void become(const char *command, char **environment, int in, int out,
@@ -136,15 +142,14 @@ static void feed(struct child *child)
 
 static void keep_first_line(struct child *child, const char *text, size_t len)
 {
-    const char *end = memchr(text, '\n', len);
+    size_t end = 0;
 
     if (child->line_ended)
         return;
-    if (end != NULL) {
-        child->line_ended = true;
-        len = (size_t)(end - text);
-    }
-    if (!secret_append(&child->line, text, len))
+    while (end < len && text[end] != '\n')
+        end++;
+    child->line_ended = end < len;
+    if (!secret_append(&child->line, text, end))
         child->line_too_long = true;
 }
 

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +52,36 @@ const char *clock_format(int64_t epoch_s, char text[CLOCK_TEXT_SIZE])
         strftime(text, CLOCK_TEXT_SIZE, "%Y-%m-%d %H:%M %Z", &local) == 0)
         snprintf(text, CLOCK_TEXT_SIZE, "%lld s after 1970", (long long)epoch_s);
     return text;
+}
+
+bool clock_parse(const char *text, int64_t *epoch_s)
+{
+    static const char form[] = "0000-00-00 00:00:00";
+    enum { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, PARTS };
+    int64_t parts[PARTS] = {0}, year, month;
+    int at = YEAR;
+
+    if (strlen(text) != strlen(form))
+        return false;
+    for (size_t i = 0; form[i] != '\0'; i++) {
+        if (form[i] != '0' && text[i] == form[i])
+            at++;
+        else if (form[i] == '0' && text[i] >= '0' && text[i] <= '9')
+            parts[at] = parts[at] * 10 + (text[i] - '0');
+        else
+            return false;
+    }
+    if (parts[MONTH] < 1 || parts[MONTH] > 12 || parts[DAY] < 1 || parts[DAY] > 31 ||
+        parts[HOUR] > 23 || parts[MINUTE] > 59 || parts[SECOND] > 60)
+        return false;
+    /* The Gregorian calendar, with years that begin in March: the day that some lack is the last.
+     */
+    month = (parts[MONTH] + 9) % 12;
+    year = parts[YEAR] - (month >= 10);
+    *epoch_s = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 +
+               parts[DAY] - 1 - 719468; /* days from 0000-03-01 to 1970-01-01 */
+    *epoch_s = ((*epoch_s * 24 + parts[HOUR]) * 60 + parts[MINUTE]) * 60 + parts[SECOND];
+    return true;
 }
 
 const char *clock_format_span(int64_t seconds, char text[CLOCK_TEXT_SIZE])

@@ -30,10 +30,17 @@
 /* A renewal that failed is tried again after this; each one has --timeout for itself. */
 #define RETRY_MS 5000
 
-static _Noreturn void become(char **argv)
+/* file: SERVETEL_TOKEN_FILE, or NULL. */
+static _Noreturn void become(char **argv, const char *token, const char *file)
 {
+    const char *extra[] = {
+        secret_join("SERVETEL_TOKEN=", token),
+        file == NULL ? NULL : secret_join("SERVETEL_TOKEN_FILE=", file),
+        NULL,
+    };
     int number;
 
+    child_change_environment(extra);
     caller_restore();
     execvp(argv[0], argv);
     number = errno;
@@ -80,7 +87,7 @@ static void remove_leftovers(const struct keeper *k)
  * nobody needs it after the program. */
 static enum result write_file(struct keeper *k, struct error *error)
 {
-    char *line = secret_format("%s\n", k->profile.token);
+    char *line = secret_join(k->profile.token, "\n");
     bool done;
     int fd;
 
@@ -278,9 +285,7 @@ static int run_keeping(const struct options *options, struct profile *profile)
         struct sigaction by_default = {.sa_handler = SIG_DFL};
 
         sigaction(SIGCHLD, &by_default, NULL);
-        if (setenv("SERVETEL_TOKEN_FILE", k.path, 1) == 0)
-            become(options->operands);
-        _exit(EXIT_NOT_RUNNABLE);
+        become(options->operands, k.profile.token, k.path);
     }
     if (pid < 0) {
         error_set(&error, RESULT_LOCAL, "cannot start a process: %s", strerror(errno));
@@ -300,14 +305,10 @@ int cmd_exec(const struct options *options)
 
     if (command_fresh_profile(options, &profile, &error) != RESULT_OK) {
         code = command_fail(&error);
-    } else if (setenv("SERVETEL_TOKEN", profile.token, 1) < 0) {
-        error_set(&error, RESULT_FAILED, "cannot set SERVETEL_TOKEN: %s", strerror(errno));
-        code = command_fail(&error);
     } else if (options->keep_fresh) {
         code = run_keeping(options, &profile);
     } else {
-        profile_clear(&profile);
-        become(options->operands);
+        become(options->operands, profile.token, NULL);
     }
     profile_clear(&profile);
     return code;

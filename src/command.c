@@ -28,7 +28,7 @@ enum result command_write(const char *text, size_t len, struct error *error)
 
 int command_print(const char *text)
 {
-    char *line = secret_format("%s\n", text); /* one write, so that lines do not mix */
+    char *line = secret_join(text, "\n"); /* one write, so that lines do not mix */
     struct error error;
     enum result result = command_write(line, strlen(line), &error);
 

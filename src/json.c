@@ -1,6 +1,7 @@
 #include "json.h"
 
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <string.h>
 
 #include "secret.h"
@@ -25,17 +26,14 @@ static bool is_type(const cJSON *item, int type)
 static bool has_nul(const char *text, size_t len)
 {
     static const char hex_digits[] = "0123456789abcdefABCDEF";
-    const char *end = text + len, *at = text;
+    const char *at = text;
 
-    if (memchr(text, '\0', len) != NULL)
+    if (strlen(text) != len)
         return true;
     /* Whatever is escaped is not the start of another escape: a pair at a time. */
-    while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
-        if (end - at >= 2 && at[1] == 'u' &&
-            (end - at < 6 || memcmp(at + 2, "0000", 4) == 0 || strspn(at + 2, hex_digits) < 4))
+    while ((at = strchr(at, '\\')) != NULL && at[1] != '\0') {
+        if (at[1] == 'u' && (strspn(at + 2, hex_digits) < 4 || strncmp(at + 2, "0000", 4) == 0))
             return true;
-        if (end - at < 2)
-            break;
         at += 2;
     }
     return false;
@@ -56,10 +54,10 @@ struct cJSON *json_parse_object(const char *text, size_t len)
     return json;
 }
 
-/* One function of cJSON's for four of them: see is_type. */
+/* As cJSON_CreateObject and its kin, in the memory that cJSON was told to use: see is_type. */
 static cJSON *new_item(int type)
 {
-    cJSON *item = secret_require(cJSON_CreateNull());
+    cJSON *item = secret_new(sizeof *item);
 
     item->type = type;
     return item;
@@ -134,24 +132,44 @@ bool json_is_null(const struct cJSON *object, const char *name)
 
 static void set(struct cJSON *object, const char *name, cJSON *item)
 {
-    secret_require(item);
-    if (json_has(object, name))
-        cJSON_ReplaceItemInObjectCaseSensitive(object, name, item);
-    else
+    cJSON *there = cJSON_GetObjectItemCaseSensitive(object, name), old;
+
+    if (there == NULL) {
         cJSON_AddItemToObject(object, name, item);
+        return;
+    }
+    /* Its value changes, its place and its name stay. */
+    old = *there;
+    there->type = item->type;
+    there->valuestring = item->valuestring;
+    there->valueint = item->valueint;
+    there->valuedouble = item->valuedouble;
+    there->child = item->child;
+    item->valuestring = old.valuestring;
+    item->child = old.child;
+    item->type = old.type;
+    cJSON_Delete(item);
 }
 
 void json_set_string(struct cJSON *object, const char *name, const char *text)
 {
     if (text == NULL)
         json_remove(object, name);
-    else
-        set(object, name, cJSON_CreateString(text));
+    else {
+        cJSON *item = new_item(cJSON_String);
+
+        item->valuestring = secret_copy(text);
+        set(object, name, item);
+    }
 }
 
 void json_set_integer(struct cJSON *object, const char *name, int64_t value)
 {
-    set(object, name, cJSON_CreateNumber((double)value));
+    cJSON *item = new_item(cJSON_Number);
+
+    item->valuedouble = (double)value;
+    item->valueint = value > INT_MAX ? INT_MAX : value < INT_MIN ? INT_MIN : (int)value;
+    set(object, name, item);
 }
 
 void json_set_bool(struct cJSON *object, const char *name, bool value)

@@ -282,7 +282,6 @@ static void reset_getopt(void)
     optreset = 1;
 #endif
 #endif
-    opterr = 0;
 }
 
 /* users: options that none of these commands takes are unknown. stop_at_operand: '+'. */

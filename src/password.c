@@ -21,7 +21,7 @@ enum result password_check(const struct secret *password, const char *what, stru
     if (password->len > PASSWORD_LENGTH_MAX)
         return error_set(error, RESULT_LOCAL, "%s is longer than %d bytes", what,
                          PASSWORD_LENGTH_MAX);
-    if (memchr(password->data, '\0', password->len) != NULL)
+    if (strlen(password->data) != password->len)
         return error_set(error, RESULT_LOCAL, "%s holds a NUL byte", what);
     /* JSON texts are UTF-8 (RFC 8259, 8.1): anything else could not be sent as it is. */
     if (!text_is_utf8(password->data))

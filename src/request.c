@@ -228,7 +228,7 @@ static void set_headers(struct transfer *transfer)
     else
         add_header(transfer, "content-type:"); /* none: libcurl would call it a form */
     if (transfer->request->authorization != NULL) {
-        char *line = secret_format("Authorization: %s", transfer->request->authorization);
+        char *line = secret_join("Authorization: ", transfer->request->authorization);
 
         add_header(transfer, line);
         secret_free(line);

@@ -54,7 +54,7 @@ char *secret_copy(const char *text);
 /* The texts, one after the other, in a new block. */
 #define secret_join(...) secret_join_texts(__VA_ARGS__, (char *)NULL)
 char *secret_join_texts(const char *first, ...) __attribute__((sentinel));
-/* printf into a new block. */
+/* printf into a new block. Not for secrets: libc leaves parts of what it formats on the stack. */
 char *secret_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Frees *slot and stores a copy of text there. text may be NULL or *slot itself. */
 void secret_replace(char **slot, const char *text);

@@ -10,8 +10,9 @@
 static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2};
 #define FATAL_COUNT (sizeof fatal / sizeof fatal[0])
 
-/* Here and elsewhere a zeroed sa_mask is an empty one, as it is on every system there is. */
-static struct sigaction before[FATAL_COUNT];
+/* A program starts with its signals ignored or at their default. No struct sigaction is kept: libc
+ * copies into its mask what happens to lie on the stack. */
+static bool ignored[FATAL_COUNT];
 static bool catching;
 static volatile sig_atomic_t caught;
 static int wake_pipe[2] = {-1, -1};
@@ -36,7 +37,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 void signals_catch(void)
 {
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+    /* Here and elsewhere a zeroed sa_mask is an empty one, as it is on every system there is. */
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, before;
 
     if (catching)
         return;
@@ -44,8 +46,9 @@ void signals_catch(void)
     if (fd_pipe(wake_pipe) < 0)
         wake_pipe[0] = wake_pipe[1] = -1; /* then waits end a little later, no more */
     for (size_t i = 0; i < FATAL_COUNT; i++) {
-        sigaction(fatal[i], NULL, &before[i]);
-        if (before[i].sa_handler != SIG_IGN)
+        sigaction(fatal[i], NULL, &before);
+        ignored[i] = before.sa_handler == SIG_IGN;
+        if (!ignored[i])
             sigaction(fatal[i], &action, NULL);
     }
 }
@@ -73,8 +76,12 @@ int signals_take(bool *by_terminal)
 
 void signals_reset(void)
 {
-    for (size_t i = 0; catching && i < FATAL_COUNT; i++)
-        sigaction(fatal[i], &before[i], NULL);
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+
+    for (size_t i = 0; catching && i < FATAL_COUNT; i++) {
+        if (!ignored[i])
+            sigaction(fatal[i], &by_default, NULL);
+    }
 }
 
 void signals_die(void)

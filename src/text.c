@@ -38,9 +38,8 @@ void text_clean(char *text)
             in += len == 0 ? 1 : len;
             continue;
         }
-        memmove(out, in, len);
-        out += len;
-        in += len;
+        while (len-- > 0)
+            *out++ = *in++;
     }
     *out = '\0';
 }

@@ -30,7 +30,7 @@ enum result token_clean(struct secret *text, const char *what, struct error *err
     bool has_nul;
     size_t len;
 
-    has_nul = memchr(from, '\0', text->len) != NULL;
+    has_nul = strlen(from) != text->len;
     from += strspn(from, blanks);
     if (strncasecmp(from, bearer, strlen(bearer)) == 0 &&
         (from[strlen(bearer)] == '\0' || strchr(blanks, from[strlen(bearer)]) != NULL))
@@ -41,7 +41,8 @@ enum result token_clean(struct secret *text, const char *what, struct error *err
         len--;
     if (len == 0)
         return error_set(error, RESULT_USAGE, "%s is empty", what);
-    memmove(text->data, from, len);
+    for (size_t i = 0; i < len; i++)
+        text->data[i] = from[i];
     secret_wipe(text->data + len, text->len - len);
     text->len = len;
     if (strstr(text->data, "***") != NULL)

@@ -85,7 +85,7 @@ enum result url_check(const char *url, struct error *error)
         return error_set(error, RESULT_USAGE, "the API URL must start with https://");
     host = authority(url);
     end = host + strcspn(host, "/?#");
-    if (memchr(host, '@', (size_t)(end - host)) != NULL)
+    if (host + strcspn(host, "@/?#") != end)
         return error_set(error, RESULT_USAGE,
                          "the API URL must not hold credentials: give them to login");
     if (end[strcspn(end, "?#")] != '\0')

@@ -49,6 +49,54 @@ TEST(a_span_below_zero_is_not_another_unit)
     CHECK_STR(clock_format_span(-5, text), "-5 s");
 }
 
+TEST(a_time_is_read_as_libc_would)
+{
+    static const char *const texts[] = {
+        "1970-01-01 00:00:00", "1999-12-31 23:59:59", "2000-02-29 12:00:00", "2000-03-01 00:00:00",
+        "2026-11-24 14:05:09", "2100-02-28 23:59:59", "2100-03-01 00:00:00", "2400-02-29 01:02:03",
+        "1900-03-01 00:00:00", "9999-12-31 23:59:59", "0004-02-29 00:00:00",
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct tm when = {0};
+        int64_t epoch_s = 7;
+
+        CHECK(strptime(texts[i], "%Y-%m-%d %H:%M:%S", &when) != NULL);
+        CHECK(clock_parse(texts[i], &epoch_s));
+        CHECK_INT(epoch_s, (int64_t)timegm(&when));
+    }
+}
+
+TEST(what_is_no_time_is_not_read)
+{
+    static const char *const texts[] = {
+        "",
+        "2026-11-24",
+        "2026-11-24 14:05",
+        "2026-11-24 14:05:0",
+        "2026-11-24 14:05:099",
+        "2026-11-24T14:05:09",
+        "2026-11-24 14:05:09 ",
+        " 2026-11-24 14:05:9",
+        "2026-00-24 14:05:09",
+        "2026-13-24 14:05:09",
+        "2026-11-00 14:05:09",
+        "2026-11-32 14:05:09",
+        "2026-11-24 24:05:09",
+        "2026-11-24 14:60:09",
+        "2026-11-24 14:05:61",
+        "-026-11-24 14:05:09",
+        "2026-+1-24 14:05:09",
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        int64_t epoch_s = 7;
+
+        CHECK(!clock_parse(texts[i], &epoch_s));
+        CHECK_INT(epoch_s, 7);
+    }
+}
+
 static void use_zone(const char *zone)
 {
     setenv("TZ", zone, 1);
