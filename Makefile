@@ -20,6 +20,9 @@ ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 TESTS ?=# for check and its kin: only these files, e.g. TESTS=tests/login.bats
+# What takes minutes, and the tests of the tests' own service.
+LONG_TESTS = $(wildcard $(patsubst %,tests/%.bats,api_server concurrency exec faults halfyear \
+  hostile many_hosts secrets))
 FUZZ_SECONDS ?= 10# for each fuzzer
 COVERAGE_MIN ?=# fail when fewer per cent of the lines are covered
 
@@ -109,7 +112,7 @@ DEPS = CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' tests/deps.sh
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all objects units fuzzers FORCE deps demo check check-asan check-valgrind lint coverage \
+.PHONY: all objects units fuzzers FORCE deps demo check check-long check-asan check-valgrind lint coverage \
   fuzz bench install uninstall dist clean help
 
 all: $(PROG) ## build build/servetel-auth (the default)
@@ -159,13 +162,21 @@ demo: ## the main job, on an API on this machine's loopback
 	@$(MAKE) all
 	@SERVETEL_AUTH_BIN_DIR='$(abspath $(BUILD))' tests/demo.sh
 
+PARALLEL = -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+
 check: ## run the tests
 	@$(DEPS) compile build check
-	@$(MAKE) all units
-	@tests/run --bin-dir $(BUILD) $(TESTS)
+	@$(MAKE) $(PARALLEL) all units
+	@tests/run --bin-dir $(BUILD) $(or $(TESTS),\
+	  $(filter-out $(LONG_TESTS),$(wildcard tests/unit/*_test.c tests/*.bats)))
 
-check-asan: ## the same with the address and undefined-behaviour sanitizers
-	@$(DEPS) compile build check
+check-long: ## run those that take minutes: faults, bad answers, concurrency, half a year, etcd
+	@$(DEPS) compile build check long
+	@$(MAKE) $(PARALLEL) all units
+	@tests/run --bin-dir $(BUILD) $(or $(TESTS),$(LONG_TESTS))
+
+check-asan: ## all of them with the address and undefined-behaviour sanitizers
+	@$(DEPS) compile build check long
 	@$(MAKE) BUILD=build/asan SAN=address,undefined all units
 	@ASAN_OPTIONS=exitcode=99 LSAN_OPTIONS=exitcode=99 \
 	  UBSAN_OPTIONS=exitcode=99:print_stacktrace=1 TEST_SLOW=1 tests/run --bin-dir build/asan $(TESTS)
@@ -175,12 +186,12 @@ VALGRIND = valgrind -q --error-exitcode=99 --trace-children=no --leak-check=full
   $(addprefix --suppressions=$(CURDIR)/,$(wildcard tests/valgrind.supp))
 
 check-valgrind: ## the same under valgrind's memcheck
-	@$(DEPS) compile build check valgrind
+	@$(DEPS) compile build check long valgrind
 	@$(MAKE) all units
 	@SERVETEL_AUTH_WRAP='$(VALGRIND)' TEST_SLOW=1 tests/run --bin-dir $(BUILD) $(TESTS)
 
 coverage: ## the same, then the share of lines that ran
-	@$(DEPS) compile build check coverage
+	@$(DEPS) compile build check long coverage
 	@$(MAKE) BUILD=build/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' all units
 	@find build/coverage -name '*.gcda' -exec rm -f {} +
 	@status=0; TEST_SLOW=1 tests/run --bin-dir build/coverage $(TESTS) || status=1; \

@@ -1,21 +1,9 @@
 # shellcheck shell=bash
 # What cli.bats, login.bats, refresh.bats and show.bats share beyond helper.bash: load it after that.
 
-# quick FUNCTION...: without bats' trap at each of its commands, which takes longer than most commands do.
-# A failure in it is shown at the test's line.
-quick() {
-    local -
-    set +T
-    "$@"
-}
-
 # capture COMMAND...: status, output and stderr, as `run --separate-stderr` sets them, in half its time:
 # tables of a hundred cases add up.
 capture() {
-    quick capture_output "$@"
-}
-
-capture_output() {
     TRIED="$*"
     status=0
     output="$("$@" 2>"$BATS_TEST_TMPDIR/stderr")" || status=$?
@@ -50,27 +38,6 @@ json() {
     jq -r "$1" <<<"${output-}"
 }
 
-# cached JQ_FILTER [PROFILE]: of the cache file. A plain member is found without jq, which is slow to start.
-cached() {
-    quick find_cached "$@"
-}
-
-find_cached() {
-    local file text
-    file="$(cache_file "${2:-}")"
-    text="$(<"$file")"
-    if [[ $1 =~ ^\.([a-z_]+)$ &&
-        $text =~ \"${BASH_REMATCH[1]}\":[[:space:]]*(\"([^\"\\]*)\"|[0-9]+)[,[:space:]}] ]]; then
-        printf '%s\n' "${BASH_REMATCH[2]:-${BASH_REMATCH[1]}}"
-    else
-        jq -r "$1" "$file"
-    fi
-}
-
-cached_token() {
-    cached .access_token "${1:-}"
-}
-
 # A cached time is NOW + SECONDS, give or take the seconds that a busy machine needs.
 # assert_about ACTUAL EXPECTED [SLACK]
 assert_about() {
@@ -81,10 +48,6 @@ assert_about() {
 # write_cache [JQ_EXPRESSION [PROFILE [TOKEN]]]: a cache file as a login would leave it, without one: quick.
 # The token is made up if none is given; the expression changes what it likes, and knows $now.
 write_cache() {
-    quick make_cache "$@"
-}
-
-make_cache() {
     local file dir json now=$EPOCHSECONDS
     file="$(cache_file "${2:-}")"
     dir="${file%/*}"
@@ -129,60 +92,8 @@ assert_harmless() {
 
 # assert_requests N [ENDPOINT]: the service has received so many since the reset.
 assert_requests() {
-    quick count_and_compare "$@"
-}
-
-count_and_compare() {
     local log word="\"endpoint\":\"${2:-}" without
     log="$(server_control log)" || return
     without=${log//"$word"/}
     assert_equal $(((${#log} - ${#without}) / ${#word})) "$1"
-}
-
-# ------------------------------------------------------------------------------------------------ quickly
-# In place of helper.bash's: bash alone, without curl and jq, takes a third of the time, and there are
-# hundreds of these.
-
-# http METHOD PATH [BODY [HEADER...]]: sets ANSWER, head and body.
-http() {
-    local service headers=''
-    [ $# -lt 4 ] || headers="$(printf '%s\r\n' "${@:4}")"$'\n'
-    exec {service}<>"/dev/tcp/127.0.0.1/$API_PORT" || return
-    # LC_ALL is C: the length is in bytes.
-    printf '%s %s HTTP/1.0\r\nContent-Length: %d\r\n%s\r\n%s' "$1" "$2" "${#3}" \
-        "$headers" "${3-}" >&"$service"
-    ANSWER="$(cat <&"$service")"
-    exec {service}>&-
-}
-
-server_control() {
-    quick ask_server "$@"
-}
-
-ask_server() {
-    local ANSWER
-    if [ $# -gt 1 ]; then
-        http POST "/_test/$1" "$2" || return
-    else
-        http GET "/_test/$1" '' || return
-    fi
-    printf '%s' "${ANSWER#*$'\r\n\r\n'}"
-    [[ $ANSWER == HTTP/1.1\ 200* ]]
-}
-
-server_script() {
-    local IFS=, endpoint=$1
-    shift
-    server_set script "{\"endpoint\":\"$endpoint\",\"answers\":[$*]}"
-}
-
-server_issue() {
-    local answer
-    answer="$(server_control issue "${1:-"{}"}")" || return
-    [[ $answer =~ \"access_token\":\"([^\"]*) ]] && printf '%s\n' "${BASH_REMATCH[1]}"
-}
-
-token_works() {
-    local ANSWER
-    quick http GET /v1/me '' 'X-Test: 1' "Authorization: Bearer $1" && [[ $ANSWER == HTTP/1.1\ 200* ]]
 }

@@ -21,9 +21,11 @@ check                bats               bats                 bats               
 check,demo,bench     python3            python3              python3            python3           python          python3             Python 3, the API on loopback
 check,demo,bench     curl               curl                 curl               curl              curl            curl                curl, uses the token as scripts do
 check,demo,bench     openssl            openssl              openssl            openssl           openssl         openssl             openssl, makes certificates
-check                jq                 jq                   jq                 jq                jq              jq                  jq, reads JSON output
-check,bench          strace             strace               strace             strace            strace          -                   strace, counts and fails system calls
-check                gdb                gdb                  gdb                gdb               gdb             -                   gdb, looks for secrets in memory
+check,long,bench     jq                 jq                   jq                 jq                jq              jq                  jq, reads JSON output
+check,long,bench     strace             strace               strace             strace            strace          -                   strace, counts and fails system calls
+long                 gdb                gdb                  gdb                gdb               gdb             -                   gdb, looks for secrets in memory
+long                 etcd               etcd-server          etcd               -                 etcd            etcd                etcd, a store for many hosts
+long                 etcdctl            etcd-client          etcd               -                 etcd            etcd                etcdctl, talks to it
 check                expect             expect               expect             expect            expect          expect              expect, types at prompts
 check                tmux               tmux                 tmux               tmux              tmux            tmux                tmux, a terminal to look at
 check                ps                 procps               procps-ng          procps            procps-ng       -                   ps, sees argument lists

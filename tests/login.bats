@@ -14,9 +14,9 @@ setup_file() { server_start; }
 
 teardown_file() { server_stop; }
 
-setup() { quick test_setup; }
+setup() { test_setup; }
 
-teardown() { quick test_teardown; }
+teardown() { test_teardown; }
 
 # password_file NAME [CONTENT]: a private file below HOME; prints its path.
 password_file() {

@@ -11,9 +11,9 @@ setup_file() { server_start; }
 
 teardown_file() { server_stop; }
 
-setup() { quick test_setup; }
+setup() { test_setup; }
 
-teardown() { quick test_teardown; }
+teardown() { test_teardown; }
 
 # with_source [JQ_EXPRESSION]: with_token, and a command that prints the password.
 with_source() {

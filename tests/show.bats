@@ -14,9 +14,9 @@ setup_file() { server_start; }
 
 teardown_file() { server_stop; }
 
-setup() { quick test_setup; }
+setup() { test_setup; }
 
-teardown() { quick test_teardown; }
+teardown() { test_teardown; }
 
 # lasting SECONDS [OF]: an expression for a token of OF seconds (an hour) with so many left.
 lasting() {
