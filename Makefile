@@ -112,7 +112,7 @@ DEPS = CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' tests/deps.sh
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all objects units fuzzers FORCE deps demo check check-long check-asan check-valgrind lint coverage \
+.PHONY: all objects units fuzzers FORCE deps demo check check-long faults check-asan check-valgrind lint coverage \
   fuzz bench install uninstall dist clean help
 
 all: $(PROG) ## build build/servetel-auth (the default)
@@ -174,6 +174,11 @@ check-long: ## run those that take minutes: faults, bad answers, concurrency, ha
 	@$(DEPS) compile build check long
 	@$(MAKE) $(PARALLEL) all units
 	@tests/run --bin-dir $(BUILD) $(or $(TESTS),$(LONG_TESTS))
+
+faults: ## kill, interrupt or fail the program at each system call, 7,000 times
+	@$(DEPS) compile build long
+	@$(MAKE) all
+	@tests/faults.py --all '$(abspath $(PROG))'
 
 check-asan: ## all of them with the address and undefined-behaviour sanitizers
 	@$(DEPS) compile build check long

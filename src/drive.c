@@ -17,6 +17,9 @@
 #define CHILD_LOOK_MS 20
 /* How often tick is called at the latest. */
 #define TICK_MS 1000
+/* How long a signal waits for the answer to a refresh. Most come within a second, and who stops us,
+ * an init system or a person, waits longer than two before he does worse. */
+#define ANSWER_GRACE_MS 2000
 /* Descriptors of a slot (lock, temporary file, directory), and what the process has besides. */
 #define SLOT_FDS 3
 /* Slots at once at the most: each is some 16 KiB. */
@@ -47,6 +50,7 @@ struct loop {
     size_t slot_count, slot_max; /* slots at all */
     size_t window;               /* of them those that do not just wait */
     int jobs, in_flight;
+    int64_t answers_until_ms; /* 0 until a signal is caught */
     struct committer committer;
 };
 
@@ -158,7 +162,7 @@ static bool request(struct loop *loop, struct slot *slot)
         loop->in_flight--;
         return true;
     }
-    if (loop->in_flight >= loop->jobs)
+    if (loop->in_flight >= loop->jobs || signals_caught())
         return false;
     if (loop->pool == NULL && loop->pool_error.result == RESULT_OK &&
         request_pool_open(&loop->pool, loop->drive->cacert, loop->jobs, &loop->pool_error) !=
@@ -209,19 +213,50 @@ static void advance(struct loop *loop, struct slot *slot)
     }
 }
 
+static bool is_under_way(const struct slot *slot)
+{
+    return slot->step == RENEW_REQUEST && slot->started && !slot->renewal->reply.done;
+}
+
+/* Whether a refresh was sent: the old token is spent by then, and the answer worth some waiting. */
+static bool is_answer_due(const struct loop *loop)
+{
+    for (size_t i = 0; i < loop->slot_count; i++) {
+        const struct renewal *r = loop->slots[i]->renewal;
+
+        if (is_under_way(loop->slots[i]) && r->reply.sent_at != 0 &&
+            r->request.authorization != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Called until nothing is left. */
 static void interrupt_all(struct loop *loop)
 {
-    /* Requests first: their replies belong to the renewals. */
-    request_pool_close(loop->pool);
-    loop->pool = NULL;
-    loop->in_flight = 0;
-    error_set(&loop->pool_error, RESULT_INTERRUPTED, "interrupted");
+    int64_t now = clock_monotonic_ms();
+    bool is_due;
+
+    if (loop->answers_until_ms == 0)
+        loop->answers_until_ms = now + ANSWER_GRACE_MS;
+    is_due = now < loop->answers_until_ms && is_answer_due(loop);
+    if (!is_due) {
+        /* Requests first: their replies belong to the renewals. */
+        request_pool_close(loop->pool);
+        loop->pool = NULL;
+        loop->in_flight = 0;
+        error_set(&loop->pool_error, RESULT_INTERRUPTED, "interrupted");
+    }
     for (size_t i = 0; i < loop->slot_count; i++) {
         struct slot *slot = loop->slots[i];
 
+        if (is_due && is_under_way(slot))
+            continue;
         if (slot->step == RENEW_REQUEST && slot->started && slot->renewal->reply.done) {
             slot->started = false; /* it was answered: that is not thrown away */
             slot->step = renew_next(slot->renewal);
+            if (is_due)
+                loop->in_flight--;
         }
         if (slot->step != RENEW_COMMIT && slot->step != RENEW_DONE) {
             renew_interrupt(slot->renewal);
@@ -297,6 +332,8 @@ static void wait(struct loop *loop)
     }
     if (loop->committer.running)
         fds[count++] = loop->committer.back[0];
+    if (loop->answers_until_ms != 0 && loop->answers_until_ms < until)
+        until = loop->answers_until_ms;
     if (until < now)
         until = now;
     if (loop->pool != NULL) {

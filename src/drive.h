@@ -3,7 +3,8 @@
  *
  * With many, about twice as many are prepared as there are connections, so that a free connection
  * never waits for a disk; commits are made by one thread, in groups that share the directory's
- * fsync. A signal ends the loop early: what was answered is committed, the rest is given up.
+ * fsync. A signal ends the loop early: what was answered is committed, a refresh that was sent has
+ * two seconds more, because the old token is spent; the rest is given up, and nothing is begun.
  */
 #ifndef DRIVE_H
 #define DRIVE_H

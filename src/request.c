@@ -195,6 +195,8 @@ static int on_connected(void *user, char *remote_ip, char *local_ip, int remote_
     (void)local_ip;
     (void)remote_port;
     (void)local_port;
+    if (signals_caught())
+        return CURL_PREREQFUNC_ABORT; /* who sends it must have the time to hear the answer */
     if (transfer->sent) {
         transfer->resend_refused = true;
         return CURL_PREREQFUNC_ABORT;
@@ -537,10 +539,10 @@ void request_pool_wait(struct request_pool *pool, const int *fds, size_t fd_coun
         if (fds[i] >= 0)
             waits[count++] = (struct curl_waitfd){.fd = fds[i], .events = CURL_WAIT_POLLIN};
     }
-    if (signals_fd() >= 0)
+    if (signals_fd() >= 0 && !signals_caught()) /* else it would be no news */
         waits[count++] = (struct curl_waitfd){.fd = signals_fd(), .events = CURL_WAIT_POLLIN};
     pool->curl->multi_perform(pool->multi, &running);
-    if (!reap(pool) && !signals_caught()) {
+    if (!reap(pool)) {
         pool->curl->multi_poll(pool->multi, waits, count, (int)timeout_ms, NULL);
         pool->curl->multi_perform(pool->multi, &running);
         reap(pool);

@@ -531,6 +531,47 @@ ANSWERS='
 6 {"raw":"SSH-2.0-OpenSSH_9.2\r\n"}
 5 {"drop":"before"}'
 
+@test "a signal while a refresh is under way: its answer is stored, then 128+N" {
+    for name in TERM HUP; do
+        with_token
+        old="$(cached_token)"
+        server_script refresh '{"delay":0.4}'
+        background servetel-auth refresh
+        retry_until 20 has_requests refresh 1
+        kill -s "$name" "$BG_PID"
+        status=0
+        wait "$BG_PID" || status=$?
+        assert_equal "$name $status" "$name $((128 + $(kill -l "$name")))"
+        [ "$(cached_token)" != "$old" ] || fail_with "the new token is lost"
+        token_works "$(cached_token)"
+        server_reset
+    done
+}
+
+@test "a signal does not wait long for an answer that does not come" {
+    with_token
+    snapshot
+    server_script refresh '{"hang":true}'
+    background servetel-auth refresh --timeout 10m
+    retry_until 20 has_requests refresh 1
+    kill -s TERM "$BG_PID"
+    retry_until 20 is_gone "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_equal "$status" 143
+    assert_unchanged
+}
+
+@test "a signal before a refresh is sent: it is not sent" {
+    command -v strace >/dev/null || skip 'strace is not installed'
+    with_token
+    snapshot
+    run --separate-stderr strace -o /dev/null -e trace=connect -e inject=connect:signal=TERM servetel-auth refresh
+    assert_status 143
+    assert_requests 0 refresh
+    assert_unchanged
+}
+
 @test "each answer of the service has its exit code, and none of the failures changes the cache" {
     local expected answer answers=() wrong=()
     while read -r expected answer; do

@@ -1,0 +1,34 @@
+#!/usr/bin/env bats
+# Death, interruption and failure at any system call: the round that `make check` has time for. All of it, some
+# 7,000 faults, is `tests/faults.py --all build/servetel-auth`.
+
+load helper
+
+setup() {
+    clean_environment
+    command -v strace >/dev/null || skip 'strace is not installed'
+    strace -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+    export TESTS_PYTHON="${TESTS_PYTHON:-$(python3 -c 'import sys; print(sys.executable)')}"
+}
+
+# inject GROUP: and says how many faults it took. Without SERVETEL_AUTH_WRAP: under valgrind the calls would be
+# valgrind's.
+inject() {
+    local program
+    program="$(cd "${SERVETEL_AUTH_BIN_DIR:-$TESTS_DIR/../build}" && pwd)/servetel-auth"
+    run --separate-stderr "$TESTS_PYTHON" "$TESTS_DIR/faults.py" "$program" "$1" 3>&-
+    printf '# %s\n' "${lines[-1]}" >&3
+    assert_status 0
+}
+
+@test "killed at any call: the cache is whole, the next run works and clears up" {
+    inject kill
+}
+
+@test "interrupted at any call: 128+N or done, and no token that was given is lost" {
+    inject signal
+}
+
+@test "any call fails: nothing is sent for nothing, and success means stored" {
+    inject error
+}
