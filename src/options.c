@@ -46,7 +46,7 @@ static const struct option_spec specs[] = {
      "print the token and write no file"},
     {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s),
      FOR_REFRESH | FOR_SHOW | FOR_EXEC | FOR_SCHEDULE, 0, DURATION_MAX_S, NULL,
-     "keep a token that lasts longer; get one that does"},
+     "renew a token that lasts less"},
     {"print", 0, NULL, FLAG, AT(print), FOR_LOGIN | FOR_REFRESH, 0, 0, NULL,
      "print the token on stdout"},
     {"cached", 0, NULL, FLAG, AT(cached), FOR_SHOW, 0, 0, NULL, "never use the network"},
