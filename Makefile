@@ -240,7 +240,7 @@ TIDY_CHECKS = -*, bugprone-*, -bugprone-easily-swappable-parameters, \
   -readability-redundant-declaration
 ANALYZER_CFLAGS = -O2 -fanalyzer -Wno-analyzer-malloc-leak
 
-LINT_C = $(wildcard src/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
+LINT_C = $(wildcard src/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
 LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run .ci/run \
   completions/servetel-auth.bash)
 LINT_MAN = $(wildcard man/*.1)

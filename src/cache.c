@@ -87,7 +87,9 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
     *count = 0;
     if (dir_path == NULL)
         return error->result;
-    dir = opendir(dir_path);
+    do
+        dir = opendir(dir_path);
+    while (dir == NULL && errno == EINTR);
     if (dir == NULL && errno != ENOENT)
         error_set(error, RESULT_LOCAL, "cannot read '%s': %s", dir_path, strerror(errno));
     else

@@ -122,7 +122,7 @@ class World:
     """A service and a home of its own: one for each thread."""
 
     def __init__(self, options):
-        self.program = options.program
+        self.program = os.path.abspath(options.program)
         self.is_quick, self.tried_kinds = not options.all, set()
         self.home = tempfile.mkdtemp(prefix="faults.")
         self.directory = os.path.join(self.home, ".servetel-auth")
@@ -421,7 +421,7 @@ def judge_stored(scenario, hit, what, status, is_kept, stderr):
     if what.startswith("signal="):
         # No refresh is begun when a signal was caught, and the answer of one that was sent is waited for. A login
         # may be given up: it costs nothing but another one.
-        has_time = scenario.name == "refresh" or hit.answered_before
+        has_time = scenario.name == "refresh" or (hit.answered_before and hit.family != "send")
         return ["the token was given, and is lost"] if has_time and kinds != {"newest"} else []
     if not hit.answered_before:
         return []
