@@ -101,7 +101,8 @@ static void fingerprint_of(const struct profile *p, char fingerprint[TOKEN_FINGE
 
 /* ---- columns ---- */
 
-enum column { PROFILE, LOGIN, HOST, LEFT, STATE, TOKEN, COLUMNS };
+/* RENEWAL is for wide terminals only. */
+enum column { PROFILE, LOGIN, HOST, LEFT, STATE, RENEWAL, TOKEN, COLUMNS };
 
 struct row {
     char *cells[COLUMNS];
@@ -135,6 +136,10 @@ static struct row make_row(const struct status *status, int64_t now)
     row.cells[HOST] = secret_copy(host != NULL ? host : "-");
     row.cells[LEFT] = left_text(p, now);
     row.cells[STATE] = secret_copy(status_state(status));
+    row.cells[RENEWAL] = secret_copy(p->token == NULL           ? "-"
+                                     : status_source(p) != NULL ? status_source(p)
+                                     : profile_is_permanent(p)  ? "never"
+                                                                : "refresh only");
     row.cells[TOKEN] = secret_copy(*fingerprint != '\0' ? fingerprint : "-");
     for (int i = 0; i < COLUMNS; i++)
         text_clean(row.cells[i]);
@@ -158,6 +163,8 @@ static void put(struct secret *out, const char *text)
 static void put_plain(struct secret *out, const struct row *row)
 {
     for (int i = 0; i < COLUMNS; i++) {
+        if (i == RENEWAL)
+            continue;
         put(out, row->cells[i]);
         put(out, i + 1 < COLUMNS ? "\t" : "\n");
     }
@@ -198,7 +205,7 @@ static void put_bar(struct secret *out, const struct profile *p, int64_t now, bo
     if (p->token != NULL && (p->expires_at == TOKEN_NO_EXPIRY || life_s <= 0))
         full = p->expires_at == TOKEN_NO_EXPIRY ? BAR_CELLS : 0;
     else if (p->token != NULL)
-        full = (int)((ttl_s < life_s ? ttl_s : life_s) * BAR_CELLS / life_s);
+        full = (int)(((ttl_s < life_s ? ttl_s : life_s) * BAR_CELLS + life_s / 2) / life_s);
     if (full == 0 && ttl_s > 0 && p->token != NULL)
         full = 1;
     for (int i = 0; i < BAR_CELLS; i++)
@@ -231,7 +238,8 @@ static void put_cell(struct secret *out, char *text, size_t width)
         put(out, " ");
 }
 
-static const char *const heads[] = {"PROFILE", "LOGIN", "HOST", "LEFT", "STATE", "TOKEN"};
+static const char *const heads[] = {"PROFILE", "LOGIN",   "HOST", "LEFT",
+                                    "STATE",   "RENEWAL", "TOKEN"};
 
 static size_t widest_cell(const struct row *rows, size_t count, int column)
 {
@@ -246,7 +254,8 @@ static size_t widest_cell(const struct row *rows, size_t count, int column)
     return widest;
 }
 
-/* The widths that the cells want, the login, host and profile cut until the row fits. */
+/* The widths that the cells want; RENEWAL left out, then the login, host and profile cut, until the
+ * row fits. 0: not shown. */
 static void choose_widths(size_t widths[COLUMNS], struct row *rows, size_t count)
 {
     /* Two blanks between columns, and the bar with its blank. */
@@ -255,6 +264,10 @@ static void choose_widths(size_t widths[COLUMNS], struct row *rows, size_t count
     for (int i = 0; i < COLUMNS; i++) {
         widths[i] = widest_cell(rows, count, i);
         total += widths[i];
+    }
+    if (total > limit) {
+        total -= widths[RENEWAL] + 2;
+        widths[RENEWAL] = 0;
     }
     if (total > limit) { /* LEFT says "ended" already */
         for (size_t r = 0; r < count; r++) {
@@ -285,8 +298,11 @@ static void put_rows(struct secret *out, const struct status *list, struct row *
 
     choose_widths(widths, rows, count);
     for (int i = 0; i < COLUMNS; i++) {
-        char *head = secret_copy(heads[i]);
+        char *head;
 
+        if (widths[i] == 0)
+            continue;
+        head = secret_copy(heads[i]);
         put(out, colour ? "\033[1m" : "");
         put_cell(out, head,
                  i + 1 == COLUMNS ? strlen(head) : widths[i] + (i == LEFT ? BAR_CELLS + 1 : 0));
@@ -296,6 +312,8 @@ static void put_rows(struct secret *out, const struct status *list, struct row *
     }
     for (size_t r = 0; r < count; r++) {
         for (int i = 0; i < COLUMNS; i++) {
+            if (widths[i] == 0)
+                continue;
             if (i == LEFT)
                 put_bar(out, &list[r].profile, now, utf8);
             if (i == STATE && colour)
@@ -357,7 +375,9 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
                  p->expires_at <= now ? "ended" : "lasts until", clock_format(p->expires_at, when));
         put_note(out, status, text);
     }
-    if (status_source(p) != NULL && !profile_login_was_refused(p))
+    if (profile_login_was_refused(p))
+        return;
+    if (status_source(p) != NULL)
         snprintf(text, sizeof text, "renews itself, with its %s", status_source(p));
     else if (profile_is_permanent(p))
         snprintf(text, sizeof text, "a permanent token: never renewed");

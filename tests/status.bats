@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# status: the table that a person reads, the columns and the JSON that programs read.
+# shellcheck disable=SC2016 # $now is jq's
+# shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
+
+load helper
+load cli_helper
+
+setup() {
+    test_setup
+    export COLUMNS=80 TERM=xterm NO_COLOR=1 LC_ALL=C.UTF-8
+    export TESTS_PYTHON="${TESTS_PYTHON:-$(python3 -c 'import sys; print(sys.executable)')}"
+}
+
+teardown() { test_teardown; }
+
+# One profile of each state, and one whose names are long.
+many_profiles() {
+    write_cache . valid
+    write_cache '.expires_at = $now + 40 | .obtained_at = $now - 3560' soon
+    write_cache '.expires_at = $now - 60 | .obtained_at = $now - 3660 | .logged_in_at = $now - 3660' expired
+    write_cache '.expires_at = $now - 60 | .obtained_at = $now - 3660 | .logged_in_at = $now - 2000000' dead
+    write_cache 'del(.expires_at)' permanent
+    write_cache '.password_command = "pass show servetel" | .email = "someone-with-a-long-name@a-long-company.example"
+        | .api_url = "https://api-smartflo.tatateleservices.com/v1"' long-name-of-a-profile
+    printf '{"version":1,' >"$HOME/.servetel-auth/torn.json"
+    chmod 600 "$HOME/.servetel-auth/torn.json"
+}
+
+# row PROFILE: of the table that was printed.
+row() { grep "^$1 " <<<"$output"; }
+
+@test "the table fits 80 columns, whatever the names are, and says each state in words" {
+    many_profiles
+    on_terminal -- servetel-auth status
+    assert_status 7 # the torn one
+    table="$(sed '/: /,$d' <<<"${output//$'\r'/}")"
+    [ "$(wc -l <<<"$table")" -eq 8 ]
+    while IFS= read -r line; do
+        [ "${#line}" -le 80 ] || fail_with "wider than 80" "$line"
+    done <<<"$table"
+    [[ "$(head -n 1 <<<"$table")" =~ ^PROFILE\ +LOGIN\ +HOST\ +LEFT\ +STATE\ +TOKEN ]] || fail_with_run head
+    [[ "$(row valid)" == *' valid '* ]]
+    [[ "$(row soon)" == *' expires soon '* ]]
+    [[ "$(row expired)" == *' renewable '* ]]
+    [[ "$(row dead)" == *' login needed '* ]]
+    [[ "$(row permanent)" == *'██████ for ever '*' valid '* ]]
+    [[ "$(row torn)" == *' unusable '* ]]
+    [[ "$output" == *"torn: cannot use '$HOME/.servetel-auth/torn.json'"*'run servetel-auth login -p torn'* ]]
+}
+
+@test "a wide terminal shows what renews each profile, and cuts nothing" {
+    many_profiles
+    COLUMNS=200 on_terminal -- servetel-auth status
+    assert_stdout_has RENEWAL
+    [[ "$(row valid)" == *' refresh only '* ]]
+    [[ "$(row permanent)" == *' never '* ]]
+    [[ "$(row long-name-of-a-profile)" == \
+        *someone-with-a-long-name@a-long-company.example*api-smartflo.tatateleservices.com*' password command '* ]]
+}
+
+@test "without UTF-8 the bar is ASCII, and so is the rest" {
+    write_cache .
+    LC_ALL=C on_terminal -- servetel-auth status
+    assert_stdout_has '######'
+    ! LC_ALL=C grep -q '[^ -~[:space:]]' <<<"$output" || fail_with_run 'not ASCII'
+}
+
+@test "the bar and the time follow what is left" {
+    write_cache '.expires_at = $now + 1830 | .obtained_at = $now - 1770'
+    on_terminal -- servetel-auth status
+    [[ "$(row default)" == *'███░░░ 30 min '* ]] || fail_with_run 'half of it'
+    write_cache '.expires_at = $now - 10'
+    on_terminal -- servetel-auth status
+    [[ "$(row default)" == *'░░░░░░ ended '* ]] || fail_with_run 'none of it'
+}
+
+@test "one profile alone: until when it lasts, and what happens then" {
+    write_cache '.password_command = "pass show servetel"'
+    on_terminal -- servetel-auth status
+    assert_stdout_has 'default: the token lasts until '
+    assert_stdout_has 'default: renews itself, with its password command'
+    write_cache . other
+    on_terminal -- servetel-auth status -p other
+    assert_stdout_has 'other: can be renewed until about '
+    write_cache 'del(.expires_at)' forever
+    on_terminal -- servetel-auth status -p forever
+    assert_stdout_has 'forever: a permanent token: never renewed'
+}
+
+@test "elsewhere than on a terminal: one line a profile, six fields between tabs, no colour, no bar" {
+    many_profiles
+    unset NO_COLOR
+    try status
+    assert_status 7
+    [ "$(wc -l <<<"$output")" -eq 7 ]
+    while IFS= read -r line; do
+        tabs="${line//[^$'\t']/}"
+        assert_equal "${#tabs}" 5
+    done <<<"$output"
+    assert_stdout_has "$(printf 'permanent\t%s\t127.0.0.1:9\tfor ever\tvalid\t' "$EMAIL")"
+    [[ "$output" != *$'\033'* && "$output" != *'█'* ]]
+}
+
+@test "--json: every member in every profile, and never the token" {
+    many_profiles
+    try status --json
+    assert_status 7
+    jq -e '.profiles | length == 7' <<<"$output"
+    assert_equal "$(jq -c '[.profiles[] | keys] | unique | length' <<<"$output")" 1
+    assert_equal "$(jq -r '[.profiles[] | .profile + "=" + .state] | join(" ")' <<<"$output")" \
+        'dead=login_needed expired=renewable long-name-of-a-profile=valid permanent=valid soon=expires_soon torn=unusable valid=valid'
+    jq -e '.profiles[] | select(.profile == "permanent") | .permanent and .expires_at == null and .usable' <<<"$output"
+    jq -e '.profiles[] | select(.profile == "torn") | .usable == false and (.error | contains("damaged"))' <<<"$output"
+    jq -e '.profiles[] | select(.profile == "valid") | .fingerprint | test("^[0-9a-f]{8}$")' <<<"$output"
+    assert_stderr_lacks made-up
+    [[ "$output" != *made-up* ]]
+}
+
+@test "0 if every profile shown is usable without a person, else 3" {
+    many_profiles
+    rm "$HOME/.servetel-auth/torn.json"
+    try status
+    assert_status 3
+    rm "$HOME/.servetel-auth/dead.json"
+    try status
+    assert_status 0
+}
+
+@test "without any profile: 3, and what to do" {
+    try status
+    [ "$status" -eq 3 ]
+    assert_stdout_empty
+    assert_stderr_has 'run servetel-auth login'
+    try status --json
+    [ "$status" -eq 3 ]
+    assert_equal "$(jq -c . <<<"$output")" '{"profiles":[]}'
+}
