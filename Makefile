@@ -183,7 +183,7 @@ faults: ## kill, interrupt or fail the program at each system call, 7,000 times
 check-asan: ## all of them with the address and undefined-behaviour sanitizers
 	@$(DEPS) compile build check long
 	@$(MAKE) BUILD=build/asan SAN=address,undefined all units
-	@ASAN_OPTIONS=exitcode=99 LSAN_OPTIONS=exitcode=99 \
+	@ASAN_OPTIONS=exitcode=99:disable_coredump=0 LSAN_OPTIONS=exitcode=99 \
 	  UBSAN_OPTIONS=exitcode=99:print_stacktrace=1 TEST_SLOW=1 tests/run --bin-dir build/asan $(TESTS)
 
 VALGRIND = valgrind -q --error-exitcode=99 --trace-children=no --leak-check=full \

@@ -130,7 +130,7 @@ needs_root() {
 }
 
 @test "files are 0600 and directories 0700 from their first byte" {
-    command -v strace >/dev/null || skip "strace is not installed"
+    type -P strace >/dev/null || skip "strace is not installed"
     strace -o "$BATS_TEST_TMPDIR/trace" true || skip "strace may not trace here"
     # The leak sanitizer cannot work in a traced process.
     export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"

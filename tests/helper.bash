@@ -72,6 +72,11 @@ test_teardown() {
 
 # ------------------------------------------------------------------------------------------------ processes
 
+# A sanitized program's own look for leaks does not work under ptrace.
+strace() {
+    ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" command strace "$@"
+}
+
 # retry_until SECONDS COMMAND...: until the command succeeds; fails when it has not by then.
 retry_until() {
     local deadline=$((SECONDS + $1 + 1)) # SECONDS is whole: the one begun counts as none
@@ -119,7 +124,7 @@ start_and_wait_for_port() {
         >"$STARTED_DIR/output" 2>&1 </dev/null 3>&- &
     STARTED_PID=$!
     STARTED_PIDS+=("$STARTED_PID")
-    if ! retry_until 10 port_or_end "$port_file" "$STARTED_PID" || [ ! -s "$port_file" ]; then
+    if ! retry_until 60 port_or_end "$port_file" "$STARTED_PID" || [ ! -s "$port_file" ]; then
         printf 'the server did not start: %s\n' "$(cat "$STARTED_DIR/output")" >&2
         return 1
     fi

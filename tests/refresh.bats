@@ -563,7 +563,7 @@ ANSWERS='
 }
 
 @test "a signal before a refresh is sent: it is not sent" {
-    command -v strace >/dev/null || skip 'strace is not installed'
+    type -P strace >/dev/null || skip 'strace is not installed'
     with_token
     snapshot
     run --separate-stderr strace -o /dev/null -e trace=connect -e inject=connect:signal=TERM servetel-auth refresh

@@ -29,7 +29,7 @@ setup() {
 teardown() { test_teardown; }
 
 need_strace() {
-    command -v strace >/dev/null || skip 'strace is not installed'
+    type -P strace >/dev/null || skip 'strace is not installed'
     strace -o "$BATS_TEST_TMPDIR/trace" true 2>/dev/null || skip 'strace may not trace here'
 }
 
@@ -217,6 +217,12 @@ assert_wiped() {
     server_issue >token
     make_stale
     assert_wiped 0 refresh
+    server_issue >token
+    make_stale
+    assert_wiped 0 refresh --on-change 'cat >/dev/null'
+    server_issue >token
+    login
+    assert_wiped 0 refresh --min-ttl 30m --adopt 'cat token' --on-change 'cat >/dev/null'
     printf 'Bearer %s***\n' "$(cat token)" >masked
     assert_wiped 2 login --token-stdin <masked
 }
