@@ -143,7 +143,9 @@ class World:
         self.control = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         # An exact environment: nothing of the caller's settings. A sanitizer cannot look for leaks in a
         # process that is traced.
-        self.environment = {"HOME": self.home, "PATH": "/usr/bin:/bin", "TZ": "UTC", "LC_ALL": "C",
+        # Elsewhere than all others: what a build for coverage writes when it is killed spoils the file.
+        self.environment = {"GCOV_PREFIX": self.home,
+                            "HOME": self.home, "PATH": "/usr/bin:/bin", "TZ": "UTC", "LC_ALL": "C",
                             "SERVETEL_API_URL": "http://127.0.0.1:%d/v1" % self.port,
                             "ASAN_OPTIONS": "exitcode=99:detect_leaks=0", "UBSAN_OPTIONS": "exitcode=99"}
 

@@ -57,6 +57,7 @@ assert_kept() {
     write_cache
     capture strace -f -e trace=open,openat,socket,connect -o "$HOME/trace" servetel-auth show
     assert_kept
+    sed -i '/\.gcda"/d' "$HOME/trace" # what a build for coverage writes at its end
     grep -q 'default\.json' "$HOME/trace" # it does record
     run ! grep -Eq 'libcurl|libssl|libcrypto|AF_INET' "$HOME/trace"
 }
