@@ -867,7 +867,7 @@ static enum renew_step start_hook(struct renewal *r)
     cache_unlock(&r->cache);
     msg_verbose("%s: running the hook", r->cache.name);
     r->deadline_ms = clock_monotonic_ms() + r->wish.timeout_ms; /* the renewal's time is spent */
-    child_kill(&r->child); /* what a token command printed */
+    child_kill(&r->child);                                      /* what a token command printed */
     r->hook_input = SECRET(TOKEN_LENGTH_MAX);
     if (!secret_append_text(&r->hook_input, r->profile.token) ||
         child_start(&r->child, r->wish.on_change, &r->hook_input, environment, false, &r->error) !=
