@@ -112,8 +112,8 @@ DEPS = CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' tests/deps.sh
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all objects units fuzzers FORCE deps demo check check-long faults check-asan check-valgrind lint coverage \
-  fuzz bench install uninstall dist clean help
+.PHONY: all objects units fuzzers FORCE deps demo check check-long faults check-asan \
+  check-valgrind lint coverage fuzz bench install uninstall dist clean help
 
 all: $(PROG) ## build build/servetel-auth (the default)
 objects: $(OBJ)

@@ -252,7 +252,8 @@ static void interrupt_all(struct loop *loop)
 
         if (is_due && is_under_way(slot))
             continue;
-        if (slot->step == RENEW_REQUEST && slot->started && slot->renewal->reply.done) {
+        if (slot->step == RENEW_REQUEST && slot->started && slot->renewal->reply.done &&
+            slot->renewal->reply.fate != REQUEST_NOT_SENT) {
             slot->started = false; /* it was answered: that is not thrown away */
             slot->step = renew_next(slot->renewal);
             if (is_due)

@@ -296,7 +296,7 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
     memset(longs, 0, sizeof longs);
     if (stop_at_operand)
         shorts[short_len++] = '+';
-    shorts[short_len++] = ':';
+    shorts[short_len++] = ':'; /* getopt is silent: the errors are worded here */
     for (size_t i = 0; i < SPEC_COUNT; i++) {
         const struct option_spec *spec = &specs[i];
 

@@ -175,12 +175,19 @@ static enum renew_step fail_waiting(struct renewal *r)
     return finish(r);
 }
 
-static enum renew_step start_child(struct renewal *r, const char *command, enum state then)
+/* input, environment, want_output: as for child_start. */
+static enum renew_step run_child(struct renewal *r, const char *command, const struct secret *input,
+                                 const char *const *environment, bool want_output, enum state then)
 {
     child_kill(&r->child); /* what another one printed */
-    if (child_start(&r->child, command, NULL, NULL, true, &r->error) != RESULT_OK)
+    if (child_start(&r->child, command, input, environment, want_output, &r->error) != RESULT_OK)
         return finish(r);
     return go(r, then);
+}
+
+static enum renew_step start_child(struct renewal *r, const char *command, enum state then)
+{
+    return run_child(r, command, NULL, NULL, true, then);
 }
 
 /* The documented bare token first, or the form that worked last. */
@@ -867,14 +874,11 @@ static enum renew_step start_hook(struct renewal *r)
     cache_unlock(&r->cache);
     msg_verbose("%s: running the hook", r->cache.name);
     r->deadline_ms = clock_monotonic_ms() + r->wish.timeout_ms; /* the renewal's time is spent */
-    child_kill(&r->child);                                      /* what a token command printed */
     r->hook_input = SECRET(TOKEN_LENGTH_MAX);
-    if (!secret_append_text(&r->hook_input, r->profile.token) ||
-        child_start(&r->child, r->wish.on_change, &r->hook_input, environment, false, &r->error) !=
-            RESULT_OK)
-        step = finish(r);
+    if (!secret_append_text(&r->hook_input, r->profile.token))
+        step = finish(r); /* never: it is no longer than that */
     else
-        step = go(r, STATE_HOOKED);
+        step = run_child(r, r->wish.on_change, &r->hook_input, environment, false, STATE_HOOKED);
     secret_free(profile);
     secret_free(url);
     secret_free(expires_at);

@@ -23,10 +23,8 @@ check,demo,bench     curl               curl                 curl               
 check,demo,bench     openssl            openssl              openssl            openssl           openssl         openssl             openssl, makes certificates
 check,long,bench     jq                 jq                   jq                 jq                jq              jq                  jq, reads JSON output
 check,long,bench     strace             strace               strace             strace            strace          -                   strace, counts and fails system calls
-long                 gdb                gdb                  gdb                gdb               gdb             -                   gdb, looks for secrets in memory
 long                 etcd               etcd-server          etcd               -                 etcd            etcd                etcd, a store for many hosts
 long                 etcdctl            etcd-client          etcd               -                 etcd            etcd                etcdctl, talks to it
-check                expect             expect               expect             expect            expect          expect              expect, types at prompts
 check                tmux               tmux                 tmux               tmux              tmux            tmux                tmux, a terminal to look at
 check                ps                 procps               procps-ng          procps            procps-ng       -                   ps, sees argument lists
 check                setsid             util-linux           util-linux         util-linux        util-linux      util-linux          setsid, takes the terminal away

@@ -43,8 +43,9 @@ print("contents %d, inodes %d" % (len(seen), len(inodes)))
 END
     cat >"$BATS_FILE_TMPDIR/caller" <<'END'
 # For argv[1] seconds: reads the token file and calls the service with what it holds, on port argv[2]. A token can be
-# replaced between the two; so one that is refused is looked at again, for four seconds at most (a busy
-# machine), and what has come instead must work. Prints how many calls, tokens and second looks there were; fails at the first failure.
+# replaced between the two; so one that is refused is looked at again, for four seconds at most (a busy machine),
+# and what has come instead must work. Prints how many calls, tokens and second looks there were; fails at the
+# first failure.
 import http.client, os, sys, time
 def read():
     with open(os.environ["SERVETEL_TOKEN_FILE"]) as file:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Death, interruption and failure at any system call: the round that `make check` has time for. All of it, some
-# 7,000 faults, is `tests/faults.py --all build/servetel-auth`.
+# Death, interruption and failure at any system call: a round of some 500 faults. All of them, some 7,000, are
+# `make faults`.
 
 load helper
 

@@ -163,19 +163,16 @@ answered() { server_control log | jq --argjson status "$1" '[.[] | select(.statu
 
 has_answered() { [ "$(answered "$1")" -ge "$2" ]; }
 
-answer_500_to_refresh() {
-    local before
+# answer_500 ENDPOINT N...: so many times to each, and waits until that is over.
+answer_500() {
+    local before times=0
     before="$(answered 500)"
-    server_script refresh '{"status":500,"json":{"message":"Server Error"},"repeat":3}' &&
-        retry_until 20 has_answered 500 $((before + 3))
-}
-
-answer_500_to_all() {
-    local before
-    before="$(answered 500)"
-    server_script login '{"status":500,"json":{"message":"Server Error"},"repeat":6}' &&
-        server_script refresh '{"status":500,"json":{"message":"Server Error"},"repeat":4}' &&
-        retry_until 40 has_answered 500 $((before + 10))
+    while [ $# -ge 2 ]; do
+        server_script "$1" '{"status":500,"json":{"message":"Server Error"},"repeat":'"$2"'}' || return
+        times=$((times + $2))
+        shift 2
+    done
+    retry_until 40 has_answered 500 $((before + times))
 }
 
 # Who is told to wait waits, and so does everybody else on this host.
@@ -233,8 +230,8 @@ calm() { sleep 4; }
 happen() {
     case $1 in
     0) fault 'service away' $((LIFE + 1)) be_away ;; # an answer may be lost: the token it replaced is no good
-    1) condition 'refresh answered 500' answer_500_to_refresh ;;
-    2) fault 'all answered 500' 2 answer_500_to_all ;;
+    1) condition 'refresh answered 500' answer_500 refresh 3 ;;
+    2) fault 'all answered 500' 2 answer_500 login 6 refresh 4 ;;
     3) fault 'answered 429' 1 answer_429 ;;
     4) condition 'service slow' be_slow ;;
     5) [ -z "$MOUNTED" ] || fault 'disk full' 1 fill_disk ;;

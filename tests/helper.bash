@@ -14,7 +14,7 @@ bats_require_minimum_version 1.5.0
 
 # Few processes are started in here: there are nearly a thousand tests, and on two processors a process that
 # every test starts is five seconds of a run.
-TESTS_DIR="${BATS_TEST_DIRNAME:-${BASH_SOURCE[0]%/*}}"
+TESTS_DIR="${BATS_TEST_DIRNAME:-$(cd "${BASH_SOURCE[0]%/*}" && pwd)}"
 EMAIL='you@example.test'
 PW='correct horse'
 STARTED_PIDS=()

@@ -566,8 +566,10 @@ ANSWERS='
     type -P strace >/dev/null || skip 'strace is not installed'
     with_token
     snapshot
-    run --separate-stderr strace -o /dev/null -e trace=connect -e inject=connect:signal=TERM servetel-auth refresh
+    run --separate-stderr strace -o /dev/null -e trace=connect -e inject=connect:signal=TERM servetel-auth refresh \
+        --retries 0
     assert_status 143
+    assert_stderr_empty
     assert_requests 0 refresh
     assert_unchanged
 }
