@@ -36,9 +36,7 @@ static bool is_same_variable(const char *a, const char *b)
     return strncmp(a, b, len) == 0 && b[len] == '=';
 }
 
-/* The environment with the given variables in it: an array to secret_free. Not setenv: its copies
- * of a token nobody wipes. */
-static char **merge_environment(const char *const *extra)
+char **child_environment(const char *const *extra)
 {
     size_t count = 0, len = 0;
     char **merged;
@@ -59,11 +57,6 @@ static char **merge_environment(const char *const *extra)
     for (const char *const *x = extra; x != NULL && *x != NULL; x++)
         merged[len++] = (char *)(uintptr_t)*x;
     return merged;
-}
-
-void child_change_environment(const char *const *extra)
-{
-    environ = merge_environment(extra);
 }
 
 static _Noreturn void become(const char *command, char **environment, int in, int out,
@@ -95,7 +88,7 @@ enum result child_start(struct child *child, const char *command, const struct s
     if (want_output && fd_pipe(out) == 0)
         fcntl(out[1], F_SETFL, 0);
     if (in[0] >= 0 && (!want_output || out[0] >= 0)) {
-        merged = merge_environment(environment);
+        merged = child_environment(environment);
         child->own_group = !has_terminal();
         child->pid = fork();
         if (child->pid == 0)

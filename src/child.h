@@ -39,8 +39,9 @@ struct child {
 enum result child_start(struct child *child, const char *command, const struct secret *input,
                         const char *const *environment, bool want_output,
                         struct error *error) MUST_CHECK;
-/* Of this process, which is about to become another program: `extra` (as above) lives on. */
-void child_change_environment(const char *const *extra);
+/* The environment with those variables in it: an array to secret_free, whose strings stay whose
+ * they were. Not setenv: its copies of a token nobody wipes. */
+char **child_environment(const char *const *extra);
 /* True once it ended (or there is none). */
 bool child_step(struct child *child);
 /* To wait for, -1 if there is nothing to read from it. */

@@ -30,22 +30,27 @@
 /* A renewal that failed is tried again after this; each one has --timeout for itself. */
 #define RETRY_MS 5000
 
-/* file: SERVETEL_TOKEN_FILE, or NULL. */
-static _Noreturn void become(char **argv, const char *token, const char *file)
+extern char **environ;
+
+/* file: SERVETEL_TOKEN_FILE, or NULL. Returns, with the exit code for it, only if that fails. */
+static int become(char **argv, const char *token, const char *file)
 {
-    const char *extra[] = {
-        secret_join("SERVETEL_TOKEN=", token),
-        file == NULL ? NULL : secret_join("SERVETEL_TOKEN_FILE=", file),
-        NULL,
-    };
+    char *token_variable = secret_join("SERVETEL_TOKEN=", token);
+    char *file_variable = file == NULL ? NULL : secret_join("SERVETEL_TOKEN_FILE=", file);
+    const char *extra[] = {token_variable, file_variable, NULL};
+    char **environment = child_environment(extra), **before = environ;
     int number;
 
-    child_change_environment(extra);
+    environ = environment;
     caller_restore();
     execvp(argv[0], argv);
     number = errno;
+    environ = before;
+    secret_free(environment);
+    secret_free(file_variable);
+    secret_free(token_variable);
     msg_error("cannot run '%s': %s", argv[0], strerror(number));
-    _exit(number == ENOENT || number == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUNNABLE);
+    return number == ENOENT || number == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUNNABLE;
 }
 
 /* ---- the file ---- */
@@ -285,7 +290,7 @@ static int run_keeping(const struct options *options, struct profile *profile)
         struct sigaction by_default = {.sa_handler = SIG_DFL};
 
         sigaction(SIGCHLD, &by_default, NULL);
-        become(options->operands, k.profile.token, k.path);
+        _exit(become(options->operands, k.profile.token, k.path));
     }
     if (pid < 0) {
         error_set(&error, RESULT_LOCAL, "cannot start a process: %s", strerror(errno));
@@ -308,7 +313,7 @@ int cmd_exec(const struct options *options)
     } else if (options->keep_fresh) {
         code = run_keeping(options, &profile);
     } else {
-        become(options->operands, profile.token, NULL);
+        code = become(options->operands, profile.token, NULL);
     }
     profile_clear(&profile);
     return code;

@@ -964,6 +964,8 @@ assert_cache_is_as_before() {
     login
     snapshot
     for limit in 0 1 7 8 100 500; do
+        # valgrind writes a file itself, smaller than these.
+        [ "$limit" -ge 100 ] || [ -z "${SERVETEL_AUTH_WRAP:-}" ] || continue
         remember_requests
         # The limit holds for a file that stderr goes to, too: the message goes into a pipe.
         run bash -c "set -o pipefail; prlimit --fsize=$limit servetel-auth refresh 2>&1 | cat"
@@ -973,7 +975,7 @@ assert_cache_is_as_before() {
         assert_no_more_requests
     done
     run bash -c "set -o pipefail
-        printf '%s\n' '$PW' | prlimit --fsize=0 servetel-auth login -e '$EMAIL' --password-stdin 2>&1 | cat"
+        printf '%s\n' '$PW' | prlimit --fsize=100 servetel-auth login -e '$EMAIL' --password-stdin 2>&1 | cat"
     assert_status 7
     assert_stdout_has "$DIR/"
     assert_unchanged

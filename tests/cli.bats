@@ -656,6 +656,7 @@ EOT
 }
 
 @test "without stdin, stdout or stderr no message ends up in a file" {
+    [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'valgrind loads no library when stderr is closed'
     write_cache
     capture bash -c 'printf "%s\n" "$1" | servetel-auth login -v -e "$2" --password-stdin 2>&-' \
         sh "$PW" "$EMAIL"
