@@ -198,7 +198,8 @@ check-valgrind: ## the same under valgrind's memcheck
 
 coverage: ## the same, then the share of lines that ran
 	@$(DEPS) compile build check long coverage
-	@$(MAKE) BUILD=build/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' all units
+	@$(MAKE) BUILD=build/coverage CFLAGS='-O0 -g --coverage -fprofile-update=atomic' \
+	  LDLIBS='tests/unit/coverage.c -Wl,--wrap=kill,--wrap=_exit' all units
 	@find build/coverage -name '*.gcda' -exec rm -f {} +
 	@status=0; TEST_SLOW=1 tests/run --bin-dir build/coverage $(TESTS) || status=1; \
 	gcovr --root . --filter src/ $(addprefix --fail-under-line ,$(COVERAGE_MIN)) --print-summary \
