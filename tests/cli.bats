@@ -216,6 +216,37 @@ EOT
     assert_nothing_sent
 }
 
+@test "options that do not go together are 2, and named" {
+    local named words name
+    write_cache
+    while IFS=: read -r words named; do
+        # shellcheck disable=SC2086 # a list of words
+        try $words </dev/null
+        assert_failed 2
+        for name in $named; do
+            assert_stderr_has "$name"
+        done
+    done <<'EOT'
+refresh --all -p work:--all --profile
+refresh --all --file x:--all --file
+refresh --all --print:--all --print
+refresh --all --adopt true:--all --adopt
+refresh --print --json:--print --json
+refresh --jobs 4:--jobs --all
+logout --all -p work:--all --profile
+logout --all --file x:--all --file
+schedule cron --all -p work:--all --profile
+schedule systemd --all --adopt true:--all --adopt
+show --json --claims:--json --claims
+show --json --format header:--json --format
+login --token-stdin --password-stdin:--token-stdin --password-stdin
+login --token-stdin --token-command true:--token-stdin --token-command
+login --token-command true --password-file x:--token-command password
+EOT
+    assert_equal "$(cached .access_token)" made-up-default
+    assert_nothing_sent
+}
+
 # ------------------------------------------------------------------------------------------------ values
 
 @test "a duration is a whole number with s, m, h, d or nothing behind it; all else is 2" {

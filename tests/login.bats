@@ -167,6 +167,49 @@ assert_nothing_cached() {
     assert_nothing_cached
 }
 
+@test "a password of more than 4096 bytes is 7, from wherever, and nothing is sent" {
+    local long
+    for long in 4097 100000; do
+        long="$(printf '%*s' "$long" '' | tr ' ' x)"
+        try_login "$long" -e "$EMAIL"
+        assert_failed 7
+        assert_stderr_has long
+        try login -e "$EMAIL" --password-file "$(password_file long "$long")"
+        assert_failed 7
+        assert_stderr_has long
+        try login -e "$EMAIL" --password-command "cat '$(password_file long "$long")'"
+        assert_failed 7
+        assert_stderr_has long
+    done
+    assert_requests 0
+    assert_nothing_cached
+}
+
+# catches_term PID: whether the process has a handler for SIGTERM (15, so bit 14).
+catches_term() {
+    local caught
+    caught="$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status")"
+    ((0x${caught:-0} & 0x4000))
+}
+
+@test "a password on stdin that does not come is 5 within --timeout, and SIGTERM meanwhile 143" {
+    [ -e /proc/self/status ] || skip 'no /proc tells when the program listens'
+    mkfifo "$HOME/pipe"
+    exec 7<>"$HOME/pipe" # somebody could still write
+    capture servetel-auth login -e "$EMAIL" --password-stdin --timeout 1 <"$HOME/pipe"
+    assert_failed 5
+    assert_stderr_has stdin
+    background sh -c 'exec servetel-auth login -e "$1" --password-stdin <"$2" 7<&-' sh "$EMAIL" "$HOME/pipe"
+    retry_until 10 catches_term "$BG_PID"
+    kill -s TERM "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_equal "$status" 143
+    exec 7<&-
+    assert_requests 0
+    assert_nothing_cached
+}
+
 @test "a source that fails is 7, named, and nothing is sent" {
     try login -e "$EMAIL" --password-command "echo '$PW'; exit 3"
     assert_failed 7
@@ -299,6 +342,9 @@ assert_nothing_cached() {
     assert_status 7
     on_terminal expect:assword 'type:\x04' -- servetel-auth login -e "$EMAIL"
     assert_status 7
+    on_terminal expect:mail 'type:\n' -- servetel-auth login
+    assert_status 2
+    assert_stdout_has 'no login ID was given'
     assert_requests 0
     assert_nothing_cached
 }

@@ -88,6 +88,17 @@ row() { grep "^$1 " <<<"$output"; }
     assert_stdout_has 'forever: a permanent token: never renewed'
 }
 
+@test "what a person should know stands below the table: refused logins, pauses, passwords that end" {
+    write_cache '.expires_at = $now - 60 | .unattended_login = "refused" | .unattended_login_at = $now - 60' refused
+    write_cache '.retry_at = $now + 600' paused
+    write_cache '.password_expires_at = $now + 80000' ending
+    on_terminal -- servetel-auth status
+    assert_stdout_has 'refused: unattended login refused on 20'
+    assert_stdout_has 'run servetel-auth login -p refused'
+    assert_stdout_has 'paused: the service asked not to be asked before 20'
+    assert_stdout_has 'ending: the password expires in 1 day'
+}
+
 @test "elsewhere than on a terminal: one line a profile, six fields between tabs, no colour, no bar" {
     many_profiles
     unset NO_COLOR
