@@ -229,10 +229,11 @@ bench: ## measure against the time and size limits
 
 # ---- Lint ---------------------------------------------------------------------------------------
 
-# Not here: sizes of pointers in arrays of them, the order of members (tables are read by people), checks of style that clang-format or habit decides, one that wants Annex K, and what
-# 24 * 3600, SIG_IGN and a declaration of environ set off. One file at a time: clang-tidy 14 forgets
-# va_start in the second. gcc's analyzer takes a block for lost
-# when only what follows its header is kept; leaks are the sanitizer's and valgrind's to find.
+# Not here: sizes of pointers in arrays of them, the order of members (tables are read by people),
+# checks of style that clang-format or habit decides, one that wants Annex K, and what 24 * 3600,
+# SIG_IGN and a declaration of environ set off. One file at a time: clang-tidy 14 forgets va_start in
+# the second. gcc's analyzer takes a block for lost when only what follows its header is kept; leaks
+# are the sanitizer's and valgrind's to find.
 TIDY_CHECKS = -*, bugprone-*, -bugprone-easily-swappable-parameters, \
   -bugprone-implicit-widening-of-multiplication-result, -bugprone-sizeof-expression, clang-analyzer-*, \
   -clang-analyzer-optin.performance.Padding, \
