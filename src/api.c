@@ -11,7 +11,7 @@
 #define MESSAGE_MAX 300
 /* Indian time, in which the service writes `retry_after`. */
 #define INDIA_OFFSET_S (5 * 3600 + 30 * 60)
-/* Longer than this is a date in the wrong zone or a mistake. */
+/* Longer than this is a mistake, or in the body a date in the wrong zone. */
 #define RETRY_AFTER_MAX_S 86400
 
 const char *api_scheme_name(enum api_scheme scheme)
@@ -124,6 +124,8 @@ static int64_t retry_after_s(const struct reply *reply, const struct cJSON *body
 {
     int64_t seconds = reply->retry_after_s;
 
+    if (seconds > RETRY_AFTER_MAX_S)
+        return RETRY_AFTER_MAX_S; /* a day's silence is as much as a header gets */
     if (seconds < 0 && body != NULL)
         seconds = body_retry_after_s(body);
     return seconds < 0 || seconds > RETRY_AFTER_MAX_S ? -1 : seconds;

@@ -308,7 +308,9 @@ bool cache_changed(const struct cache *cache)
     /* A new file can get the inode of one that was just replaced, so the time counts too. */
     return st.st_ino != seen->st_ino || st.st_dev != seen->st_dev || st.st_size != seen->st_size ||
            st.st_mtime != seen->st_mtime
-#ifdef st_mtime /* POSIX.1-2008's nanoseconds, where st_mtime is a macro for them */
+#ifdef __APPLE__
+           || st.st_mtimespec.tv_nsec != seen->st_mtimespec.tv_nsec
+#elif defined st_mtime /* POSIX.1-2008's nanoseconds, where st_mtime is a macro for them */
            || st.st_mtim.tv_nsec != seen->st_mtim.tv_nsec
 #endif
         ;

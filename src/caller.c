@@ -13,11 +13,11 @@
 
 static struct rlimit core_before;
 static bool core_changed;
-static struct sigaction pipe_before, file_size_before;
+static struct sigaction pipe_before, file_size_before, child_before;
 
 void caller_shut_out(void)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, by_default = {.sa_handler = SIG_DFL};
     struct rlimit none;
 
     if (getrlimit(RLIMIT_CORE, &core_before) == 0) {
@@ -30,6 +30,8 @@ void caller_shut_out(void)
 #endif
     sigaction(SIGPIPE, &ignore, &pipe_before);
     sigaction(SIGXFSZ, &ignore, &file_size_before);
+    /* Ignored, as some daemons leave it, it would hide how a command ended. */
+    sigaction(SIGCHLD, &by_default, &child_before);
 }
 
 void caller_restore(void)
@@ -38,5 +40,6 @@ void caller_restore(void)
         setrlimit(RLIMIT_CORE, &core_before);
     sigaction(SIGPIPE, &pipe_before, NULL);
     sigaction(SIGXFSZ, &file_size_before, NULL);
+    sigaction(SIGCHLD, &child_before, NULL);
     signals_reset();
 }

@@ -154,6 +154,10 @@ static int64_t threshold_s(const struct keeper *k)
                                                               : profile_default_min_ttl_s(p);
     int64_t third_s = profile_is_permanent(p) ? 0 : (p->expires_at - p->obtained_at) / 3;
 
+    /* No more than two thirds: --min-ttl may ask for as much as a new token has, which would be one
+     * renewal after the other. */
+    if (min_ttl_s > 2 * third_s && third_s > 0)
+        min_ttl_s = 2 * third_s;
     return third_s > min_ttl_s ? third_s : min_ttl_s;
 }
 
@@ -163,7 +167,7 @@ static void start_renewer(struct keeper *k)
 {
     struct renew_wish wish = command_wish(k->options);
     struct renewal r;
-    int code;
+    int code, null;
 
     wish.keep_above_s = threshold_s(k);
     k->retry_ms = clock_monotonic_ms() + RETRY_MS;
@@ -173,6 +177,10 @@ static void start_renewer(struct keeper *k)
     if (k->renewer != 0)
         return;
     setpgid(0, 0); /* ^C is for the program */
+    /* Whoever waits for the end of the program's output does not wait for ours. */
+    null = fd_open("/dev/null", O_RDWR);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+        msg_warn("cannot open '/dev/null': %s", strerror(errno));
     renew_begin(&r, &wish, command_profile(k->options), k->options->file);
     drive_one(&r, k->options->cacert, NULL);
     code = result_exit_code(r.error.result);
@@ -189,14 +197,13 @@ static void reap_renewer(struct keeper *k)
     if (k->renewer == 0 || waitpid(k->renewer, &status, WNOHANG) != k->renewer)
         return;
     k->renewer = 0;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        k->retry_ms = 0;
 }
 
 static void look(struct keeper *k)
 {
     struct profile profile;
     struct error error;
+    const char *why;
 
     reap_renewer(k);
     if (cache_changed(&k->cache)) {
@@ -210,11 +217,13 @@ static void look(struct keeper *k)
             profile = old;
             if (differs && write_file(k, &error) != RESULT_OK)
                 msg_warn("%s", error.text);
+            if (differs)
+                k->retry_ms = 0; /* RETRY_MS is for renewals that brought nothing */
         }
         profile_clear(&profile);
     }
     if (k->renewer == 0 && clock_monotonic_ms() >= k->retry_ms &&
-        profile_ttl_s(&k->profile, clock_epoch_s()) < threshold_s(k))
+        renew_decide(&k->profile, threshold_s(k), clock_epoch_s(), &why) != RENEW_PLAN_KEEP)
         start_renewer(k);
 }
 
@@ -310,6 +319,8 @@ int cmd_exec(const struct options *options)
 
     if (command_fresh_profile(options, &profile, &error) != RESULT_OK) {
         code = command_fail(&error);
+    } else if (signals_caught()) {
+        code = EXIT_NOT_RUNNABLE; /* not reached: main dies of the signal */
     } else if (options->keep_fresh) {
         code = run_keeping(options, &profile);
     } else {

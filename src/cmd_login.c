@@ -46,6 +46,8 @@ static enum result read_before(struct login *login)
 
 static enum result ask_email(struct login *login)
 {
+    int64_t asked_ms = clock_monotonic_ms();
+
     if (password_ask("Login ID (e-mail): ", true, &login->email, &login->error) != RESULT_OK) {
         if (login->error.result == RESULT_USAGE)
             error_set(&login->error, RESULT_USAGE,
@@ -54,6 +56,7 @@ static enum result ask_email(struct login *login)
     }
     if (login->email.len == 0)
         return error_set(&login->error, RESULT_USAGE, "no login ID was given");
+    login->deadline_ms += clock_monotonic_ms() - asked_ms;
     return RESULT_OK;
 }
 
@@ -127,8 +130,10 @@ static enum result read_password_file(struct login *login, const char *path)
         return login->error.result;
     if (file.exposed)
         msg_warn("others can read the password file: chmod 600 '%s'", path);
-    /* What a shell's <(...) gives cannot be read again: it is used and not remembered. */
-    if (file.regular && !login->remembered) {
+    /* What a shell's <(...) gives cannot be read again, and what /dev/stdin is depends on who asks:
+     * used and not remembered. */
+    if (file.regular && !login->remembered && strncmp(path, "/dev/", 5) != 0 &&
+        strncmp(path, "/proc/", 6) != 0) {
         if (make_absolute(login, path) != RESULT_OK)
             return login->error.result;
         login->wish.password_file = login->password_file;

@@ -121,7 +121,8 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
     profile_clear(&profile);
     if (result != RESULT_OK)
         return result;
-    plan->file = options->profile_is_flag && options->file == NULL ? NULL : absolute(options->file);
+    /* --all is for the directory, wherever the environment says that one profile's file is. */
+    plan->file = options->all ? NULL : absolute(options->file);
     plan->dir = plan->file != NULL ? NULL : absolute(getenv("SERVETEL_AUTH_DIR"));
     plan->program = own_path();
     if (plan->program == NULL)
@@ -161,6 +162,13 @@ static char *quoted(const char *word, enum quoting quoting)
             *to++ = '\\';
         } else if (systemd && strchr(doubled, *word) != NULL) {
             *to++ = *word; /* doubled: a specifier, a variable */
+        } else if (!systemd && *word == '\\') {
+            /* Some crons take the first of two backslashes off, all the one before a %: quotes
+             * end and begin again between this one and what follows. */
+            *to++ = '\\';
+            *to++ = '\'';
+            *to++ = '\'';
+            continue;
         } else if (!systemd && *word == '\'') {
             *to++ = '\''; /* out of the quotes, an escaped one, and in again */
             *to++ = '\\';

@@ -120,8 +120,9 @@ static enum result renew(const struct options *options, int64_t keep_above_s, bo
 
         *profile = r.profile;
         r.profile = old;
-    } else if (result != RESULT_INTERRUPTED && !is_promise &&
+    } else if (result != RESULT_INTERRUPTED && !is_promise && r.action == RENEW_KEPT &&
                profile_ttl_s(profile, clock_epoch_s()) > 0) {
+        /* (Once there was a new token, stored or not, the old one is spent.) */
         msg_warn("%s: using the old token, which still lasts", r.error.text);
         result = RESULT_OK;
     } else {

@@ -138,6 +138,12 @@ static void set(struct cJSON *object, const char *name, cJSON *item)
         cJSON_AddItemToObject(object, name, item);
         return;
     }
+    /* Once more in a file that somebody wrote by hand: the last would count when it is read. */
+    for (cJSON *other = there->next, *next; other != NULL; other = next) {
+        next = other->next;
+        if (other->string != NULL && strcmp(other->string, name) == 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(object, other));
+    }
     /* Its value changes, its place and its name stay. */
     old = *there;
     there->type = item->type;

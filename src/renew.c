@@ -419,6 +419,7 @@ static enum renew_step note(struct renewal *r)
 
 static enum renew_step noted(struct renewal *r)
 {
+    r->stored = false; /* the profile was, with no token in it that the caller wants */
     if (r->commit_error.result != RESULT_OK) {
         /* It matters more than what went wrong before: the guard is down. */
         error_append(&r->commit_error, " (after: %s)", r->error.text);
@@ -770,6 +771,20 @@ static enum renew_step login_answered(struct renewal *r)
 
 /* ---- a token command ---- */
 
+/* An error's text, or the "null" of a tool, is visible ASCII too: where the cached token has an end
+ * among its claims, what has none is not taken for its successor. */
+static bool succeeds(struct renewal *r, const char *what, const char *token)
+{
+    if (r->profile.token == NULL || !token_claims(r->profile.token).has_exp ||
+        token_claims(token).has_exp)
+        return true;
+    error_set(
+        &r->error, RESULT_LOCAL,
+        "what %s printed is no token that ends, unlike the cached one: see to whatever prints it",
+        what);
+    return false;
+}
+
 static enum renew_step token_printed(struct renewal *r)
 {
     static const char what[] = "the token command";
@@ -785,6 +800,8 @@ static enum renew_step token_printed(struct renewal *r)
         r->error.result = RESULT_LOCAL;
         return finish(r);
     }
+    if (!succeeds(r, what, r->child.line.data))
+        return finish(r);
     claims = token_claims(r->child.line.data);
     fresher = r->profile.token == NULL ||
               (strcmp(r->profile.token, r->child.line.data) != 0 &&
@@ -828,6 +845,8 @@ static enum renew_step adopt_printed(struct renewal *r)
             r->error.result = RESULT_LOCAL;
             return finish(r);
         }
+        if (!succeeds(r, what, r->child.line.data))
+            return finish(r);
         r->published = r->child.line;
         r->child.line = SECRET(CHILD_LINE_MAX);
         claims = token_claims(r->published.data);

@@ -23,9 +23,11 @@ static int wake_pipe[2] = {-1, -1};
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
-    /* What kill(2) and its kin sent has a code of 0 or less, what the kernel sent a positive one.
+    /* What kill(2) and sigqueue(3) sent says so; of what the kernel sends, these are a terminal's.
      */
-    unsigned char byte = (unsigned char)(number | (info->si_code > 0 ? BY_TERMINAL : 0));
+    bool by_terminal = (number == SIGINT || number == SIGQUIT || number == SIGHUP) &&
+                       info->si_code > 0 && info->si_code != SI_USER && info->si_code != SI_QUEUE;
+    unsigned char byte = (unsigned char)(number | (by_terminal ? BY_TERMINAL : 0));
 
     (void)context;
     if (caught == 0)

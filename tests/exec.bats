@@ -578,3 +578,32 @@ gate_open() { kill -USR2 "$GATE_PID"; }
     retry_until 10 cached_token_works
     assert_no_token_file
 }
+
+@test "a signal during the renewal before the program: 143, stored, and the program does not run" {
+    local keep old
+    for keep in '' --keep-fresh; do
+        login
+        make_stale
+        old="$(cached_token)"
+        server_script refresh '{"delay":0.5}'
+        # shellcheck disable=SC2086 # no option, or one
+        background servetel-auth exec $keep -- touch "$HOME/ran"
+        retry_until 20 has_requests refresh 1
+        kill -s TERM "$BG_PID"
+        status=0
+        wait "$BG_PID" || status=$?
+        assert_equal "$status" 143
+        [ ! -e "$HOME/ran" ]
+        [ "$(cached_token)" != "$old" ]
+        server_reset
+    done
+}
+
+@test "--keep-fresh leaves a token alone that cannot be renewed, or lasts no longer than --min-ttl" {
+    login
+    cache_edit '.obtained_at -= 200000 | .expires_at = (now | floor) + 30' # permanent, about to end
+    run --separate-stderr strace -f -c -e trace=fork,vfork,clone,clone3 -o "$HOME/forks" \
+        servetel-auth exec --keep-fresh -- sleep 1
+    assert_status 0
+    [ "$(awk '$NF ~ /clone|fork/ {n += $4} END {print n + 0}' "$HOME/forks")" -lt 5 ] || fail_with_run "$(cat "$HOME/forks")"
+}

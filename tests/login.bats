@@ -210,6 +210,12 @@ catches_term() {
     assert_nothing_cached
 }
 
+@test "a file that is another one each time, /dev/stdin, is read and not remembered" {
+    capture servetel-auth login -e "$EMAIL" --password-file /dev/stdin <"$(password_file pw)"
+    assert_done
+    assert_equal "$(cached .password_file)" null
+}
+
 @test "a source that fails is 7, named, and nothing is sent" {
     try login -e "$EMAIL" --password-command "echo '$PW'; exit 3"
     assert_failed 7
@@ -375,6 +381,12 @@ catches_term() {
     # The person waits until the time is over.
     on_terminal expect:assword 'run:sleep 1.2' 'type:correct horse\n' \
         -- servetel-auth login -e "$EMAIL" --timeout 1
+    assert_done
+}
+
+@test "time at the prompt for the e-mail does not count either" {
+    on_terminal expect:mail 'run:sleep 1.2' 'type:you@example.test\n' expect:assword 'type:correct horse\n' \
+        -- servetel-auth login --timeout 1
     assert_done
 }
 

@@ -342,3 +342,23 @@ assert_kept() {
     assert_harmless "$output"
     assert_equal "$(json '.sub | explode | tojson')" '[97,27,91,51,49,109,155,49,109,127]'
 }
+
+@test "a new token that is not surely on the disk, or is lost: 7, and never the old one, which is spent" {
+    type -P strace >/dev/null || skip 'strace is not installed'
+    with_token "$(lasting 5)"
+    capture strace -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO servetel-auth show
+    assert_failed 7
+    assert_requests 1 refresh
+    capture servetel-auth show --cached
+    assert_done
+    token_works "$output"
+}
+
+@test "an ignored SIGCHLD, as some daemons leave it, does not hide how a command ended" {
+    write_cache "$(lasting 5) | .token_command = \"echo $(jwt "{\"exp\":$((EPOCHSECONDS + 3600))}")\""
+    capture "$TESTS_PYTHON" -c 'import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execvp(sys.argv[1], sys.argv[1:])' servetel-auth show
+    assert_done
+    assert_stderr_empty
+}

@@ -1057,3 +1057,21 @@ runs() { wc -l <"$HOME/runs"; }
     assert_requests refresh 1
     assert_equal "$(runs)" 1
 }
+
+@test "what a store says instead of a token, such as null, does not replace one that ends" {
+    login
+    server_reset
+    snapshot_before="$(cached_token)"
+    for word in null 'Error:' servetel/token; do
+        run --separate-stderr servetel-auth refresh --adopt "echo $word"
+        assert_status 7
+        assert_stdout_empty
+        [[ "$stderr" == *'the adopt command'* ]] || fail_with_run 'the command is not named'
+        assert_equal "$(cached_token)" "$snapshot_before"
+    done
+    cache_edit '.token_command = "echo null"'
+    run --separate-stderr servetel-auth refresh
+    assert_status 7
+    [[ "$stderr" == *'the token command'* ]] || fail_with_run 'the command is not named'
+    assert_equal "$(cached_token)" "$snapshot_before"
+}

@@ -835,11 +835,12 @@ TEST(the_header_beats_the_body)
     CHECK_INT(retry_after(0, "99"), 0);
 }
 
-TEST(a_retry_after_beyond_a_day_is_not_believed)
+TEST(a_retry_after_beyond_a_day_is_cut_and_in_the_body_not_believed)
 {
     char text[32];
 
-    CHECK_INT(retry_after(86401, NULL), -1);
+    CHECK_INT(retry_after(86401, NULL), 86400);
+    CHECK_INT(retry_after(INT64_MAX, "5"), 86400);
     CHECK_INT(retry_after(-1, "86401"), -1);
     CHECK_INT(retry_after(-1, "9007199254740992"), -1);
     CHECK_INT(retry_after(-1, indian_time(clock_epoch_s() + 90000, text)), -1);

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+/* The names are gcc's and the linker's. */
+/* NOLINTBEGIN(bugprone-reserved-identifier) */
 void __gcov_dump(void);
 int __real_kill(pid_t pid, int number);
 int __wrap_kill(pid_t pid, int number);
@@ -21,3 +23,4 @@ void __wrap__exit(int status)
     __gcov_dump();
     __real__exit(status);
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
