@@ -514,7 +514,7 @@ static enum renew_step refresh_refused(struct renewal *r)
     } else if (profile_login_was_refused(&r->profile)) {
         error_append(&r->error, "; the remembered password was refused on %s and is not sent again",
                      clock_format(r->profile.unattended_login_at, when));
-        append_login_hint(r, ": ");
+        append_login_hint(r, ": correct it at its source, then ");
     } else {
         append_login_hint(r, ": ");
     }
@@ -726,7 +726,7 @@ static enum renew_step login_refused(struct renewal *r)
     secret_replace(&r->profile.unattended_login, "refused");
     r->profile.unattended_login_at = clock_epoch_s();
     error_append(&r->error, ": the remembered password is not sent again until a login succeeds");
-    append_login_hint(r, ": ");
+    append_login_hint(r, ": correct it at its source, then ");
     return note(r);
 }
 
