@@ -192,11 +192,8 @@ static void start_renewer(struct keeper *k)
 
 static void reap_renewer(struct keeper *k)
 {
-    int status;
-
-    if (k->renewer == 0 || waitpid(k->renewer, &status, WNOHANG) != k->renewer)
-        return;
-    k->renewer = 0;
+    if (k->renewer != 0 && waitpid(k->renewer, NULL, WNOHANG) == k->renewer)
+        k->renewer = 0;
 }
 
 static void look(struct keeper *k)

@@ -132,8 +132,8 @@ static enum result read_password_file(struct login *login, const char *path)
         msg_warn("others can read the password file: chmod 600 '%s'", path);
     /* What a shell's <(...) gives cannot be read again, and what /dev/stdin is depends on who asks:
      * used and not remembered. */
-    if (file.regular && !login->remembered && strncmp(path, "/dev/", 5) != 0 &&
-        strncmp(path, "/proc/", 6) != 0) {
+    if (file.regular && !login->remembered && strcmp(path, "/dev/stdin") != 0 &&
+        strncmp(path, "/dev/fd/", 8) != 0 && strncmp(path, "/proc/", 6) != 0) {
         if (make_absolute(login, path) != RESULT_OK)
             return login->error.result;
         login->wish.password_file = login->password_file;

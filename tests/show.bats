@@ -343,7 +343,7 @@ assert_kept() {
     assert_equal "$(json '.sub | explode | tojson')" '[97,27,91,51,49,109,155,49,109,127]'
 }
 
-@test "a new token that is not surely on the disk, or is lost: 7, and never the old one, which is spent" {
+@test "a new token that is not surely on the disk is 7, and the old one, which is spent, is not shown" {
     type -P strace >/dev/null || skip 'strace is not installed'
     with_token "$(lasting 5)"
     capture strace -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO servetel-auth show
