@@ -202,6 +202,10 @@ static enum result refused(const struct api_question *question, const struct cJS
 
     error_set(&answer->error, RESULT_REFUSED, "%s refused %s (HTTP %ld)%s", question->host, what,
               answer->status, said);
+    /* "The token has been blacklisted": a refresh or a logout elsewhere has spent it. (A gateway
+     * may blacklist an address.) */
+    answer->blacklisted = question->operation == API_REFRESH && strstr(said, "token") != NULL &&
+                          strstr(said, "blacklisted") != NULL;
     secret_free(said);
     return RESULT_REFUSED;
 }

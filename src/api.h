@@ -44,6 +44,7 @@ struct api_answer {
     int64_t obtained_at, expires_at; /* epoch s, by the local clock */
     int password_days;               /* until the password expires, -1 unknown */
     int64_t retry_after_s;           /* the service wants to be left alone, -1 unknown */
+    bool blacklisted;                /* refused, and by its words because the token is spent */
     struct error error;
 };
 

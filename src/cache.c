@@ -13,6 +13,7 @@
 
 #include "fd.h"
 #include "secret.h"
+#include "text.h"
 #include "token.h"
 
 /* A token, an address and some commands are 20 KiB at most; the rest is for members of others. */
@@ -61,14 +62,25 @@ static bool strip_extension(char *name)
     return true;
 }
 
-char *cache_login_command(const char *name)
+char *cache_login_command(const char *name, const struct profile *profile)
 {
+    bool refused = profile != NULL && profile_login_was_refused(profile);
     /* Names of profiles hold nothing that a shell would mind, and no slash. */
-    if (!profile_name_is_valid(name))
-        return secret_format("servetel-auth login -f '%s'", name);
-    if (strcmp(name, "default") == 0)
-        return secret_copy("servetel-auth login");
-    return secret_format("servetel-auth login -p %s", name);
+    const char *which = strcmp(name, "default") == 0  ? ""
+                        : profile_name_is_valid(name) ? " -p "
+                                                      : " -f ";
+    char *word = *which == '\0' ? secret_copy("") : text_shell_word(name);
+    char *file = refused && profile->password_file != NULL ? text_shell_word(profile->password_file)
+                                                           : secret_copy("");
+    const char *source = *file != '\0' ? " --password-file "
+                         : refused && profile->password_command != NULL
+                             ? " --password-command COMMAND"
+                             : "";
+    char *command = secret_join("servetel-auth login", which, word, source, file);
+
+    secret_free(word);
+    secret_free(file);
+    return command;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -202,7 +214,7 @@ void cache_close(struct cache *cache)
 /* Appends what a person should do about it, and returns the error's result. */
 static enum result advise_login(const struct cache *cache, struct error *error)
 {
-    char *command = cache_login_command(cache->name);
+    char *command = cache_login_command(cache->name, NULL);
 
     error_append(error, ": run %s", command);
     secret_free(command);

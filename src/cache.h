@@ -46,8 +46,10 @@ struct cache {
 /* The names of all profiles in the directory, sorted; free each and the list with secret_free. */
 enum result cache_list(char ***names, size_t *count, struct error *error) MUST_CHECK;
 
-/* What a person should type to log in there; name as in struct cache. In secret memory. */
-char *cache_login_command(const char *name);
+/* What a person should type to log in there; name as in struct cache. profile: NULL, or if its
+ * remembered password was refused, the source is named: that is the word to send it again. (Not the
+ * command itself: it may hold the password.) In secret memory. */
+char *cache_login_command(const char *name, const struct profile *profile);
 
 /* file: the cache file itself, or NULL for the profile's. cache_close() it in any case. */
 enum result cache_open(struct cache *cache, const char *profile, const char *file,
@@ -82,8 +84,8 @@ enum result cache_remove(struct cache *cache, struct error *error) MUST_CHECK;
 /* The note in the lock file. Under the lock, but for the question. */
 enum result cache_note_sent(struct cache *cache, const char *token, struct error *error) MUST_CHECK;
 void cache_note_answered(struct cache *cache);
-/* A renewal of this token was sent, no answer came, nobody is at it now, and the last try was at
- * least pause_s ago. */
+/* A renewal of this token was sent, no answer came, nobody else is at it now, and the last try was
+ * at least pause_s ago. False for NULL. */
 bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64_t pause_s);
 
 #endif

@@ -123,7 +123,7 @@ bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64
     bool doubt;
     int fd;
 
-    if (lstat(cache->lock_path, &st) < 0 || st.st_size == 0)
+    if (token == NULL || lstat(cache->lock_path, &st) < 0 || st.st_size == 0)
         return false; /* the common case: one call */
     fd = fd_open(cache->lock_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
@@ -131,7 +131,8 @@ bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64
     token_fingerprint(token, fingerprint);
     doubt = fd_read(fd, note, sizeof note - 1) == (ssize_t)sizeof note - 1 &&
             memcmp(note, fingerprint, sizeof note) == 0 &&
-            clock_epoch_s() - st.st_mtime >= pause_s && fd_lock(fd, LOCK_SH | LOCK_NB) == 0;
+            clock_epoch_s() - st.st_mtime >= pause_s &&
+            (cache->locked || fd_lock(fd, LOCK_SH | LOCK_NB) == 0);
     close(fd);
     return doubt;
 }

@@ -148,27 +148,6 @@ static enum result run_password_command(struct login *login, const char *command
     return password_check(&login->password, "the output of the password command", &login->error);
 }
 
-static enum result ask_password(struct login *login)
-{
-    char *host = url_host(login->wish.api_url != NULL     ? login->wish.api_url
-                          : login->before.api_url != NULL ? login->before.api_url
-                                                          : URL_DEFAULT);
-    char *prompt = secret_format("Password of %s at %s: ", login->wish.email, host);
-    int64_t asked_ms = clock_monotonic_ms();
-    enum result result = password_ask(prompt, false, &login->password, &login->error);
-
-    login->deadline_ms += clock_monotonic_ms() - asked_ms;
-    secret_free(prompt);
-    secret_free(host);
-    if (result == RESULT_USAGE)
-        return error_set(&login->error, RESULT_USAGE,
-                         "no password: give --password-stdin, --password-file or "
-                         "--password-command, or log in at a terminal");
-    if (result != RESULT_OK)
-        return result;
-    return password_check(&login->password, "the password", &login->error);
-}
-
 /* A remembered source is another's if the account or the host is another. */
 static bool is_same_account(const struct login *login)
 {
@@ -181,11 +160,54 @@ static bool is_same_account(const struct login *login)
             (url_check(before->api_url, &ignored) == RESULT_OK && url_same(before->api_url, url)));
 }
 
+static enum result fail_refused(struct login *login)
+{
+    const struct profile *before = &login->before;
+    char *command = cache_login_command(
+        login->options->file != NULL ? login->options->file : command_profile(login->options),
+        before);
+    char when[CLOCK_TEXT_SIZE];
+
+    error_set(&login->error, RESULT_REFUSED,
+              "the remembered password was refused on %s and is not sent again by itself: correct "
+              "it at its source, then run %s",
+              clock_format(before->unattended_login_at, when), command);
+    secret_free(command);
+    return login->error.result;
+}
+
+static enum result ask_password(struct login *login)
+{
+    bool was_refused = is_same_account(login) && profile_login_was_refused(&login->before);
+    char *host = url_host(login->wish.api_url != NULL     ? login->wish.api_url
+                          : login->before.api_url != NULL ? login->before.api_url
+                                                          : URL_DEFAULT);
+    char *prompt = secret_format("Password of %s at %s%s: ", login->wish.email, host,
+                                 was_refused ? " (the remembered one was refused)" : "");
+    int64_t asked_ms = clock_monotonic_ms();
+    enum result result = password_ask(prompt, false, &login->password, &login->error);
+
+    login->deadline_ms += clock_monotonic_ms() - asked_ms;
+    secret_free(prompt);
+    secret_free(host);
+    if (result == RESULT_USAGE && was_refused)
+        return fail_refused(login);
+    if (result == RESULT_USAGE)
+        return error_set(&login->error, RESULT_USAGE,
+                         "no password: give --password-stdin, --password-file or "
+                         "--password-command, or log in at a terminal");
+    if (result != RESULT_OK)
+        return result;
+    return password_check(&login->password, "the password", &login->error);
+}
+
 static enum result find_password(struct login *login)
 {
     const struct options *o = login->options;
     const struct profile *before = &login->before;
-    bool may_use_remembered = !o->forget_source && is_same_account(login);
+    /* What was refused is sent again when a person names it again, not by a login in a crontab. */
+    bool may_use_remembered = !o->forget_source && is_same_account(login) &&
+                              !profile_login_was_refused(before);
 
     login->wish.password = &login->password;
     if (o->password_stdin) {

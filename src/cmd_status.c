@@ -52,6 +52,8 @@ static struct cJSON *describe(const struct status *status, int64_t now)
     json_set_bool(json, "permanent", p->token != NULL && profile_is_permanent(p));
     set_time(json, "obtained_at", p->obtained_at);
     set_time(json, "logged_in_at", p->logged_in_at);
+    set_time(json, "blacklisted_at", p->blacklisted_at);
+    json_set_bool(json, "in_doubt", status->in_doubt);
     set_time(json, "retry_at", p->retry_at);
     set_time(json, "password_expires_at", p->password_expires_at);
     set_text(json, "source", status_source(p));
@@ -83,12 +85,15 @@ static int print_json(const struct status *list, size_t count, int64_t now)
 static void warn(const struct status *status, int64_t now)
 {
     int days = profile_password_days(&status->profile, now);
-    char when[CLOCK_TEXT_SIZE];
+    char when[CLOCK_TEXT_SIZE], *warning = status_warning(status);
 
     if (status->error.result != RESULT_OK)
         msg_error("%s", status->error.text);
+    if (warning != NULL)
+        msg_warn("%s: %s", status->name, warning);
+    secret_free(warning);
     if (profile_login_was_refused(&status->profile)) {
-        char *command = cache_login_command(status->name);
+        char *command = cache_login_command(status->name, &status->profile);
 
         msg_warn("unattended login refused for '%s' on %s: run %s", status->name,
                  clock_format(status->profile.unattended_login_at, when), command);

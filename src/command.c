@@ -121,7 +121,7 @@ static enum result renew(const struct options *options, int64_t keep_above_s, bo
         *profile = r.profile;
         r.profile = old;
     } else if (result != RESULT_INTERRUPTED && !is_promise && r.action == RENEW_KEPT &&
-               profile_ttl_s(profile, clock_epoch_s()) > 0) {
+               r.profile.blacklisted_at == 0 && profile_ttl_s(profile, clock_epoch_s()) > 0) {
         /* (Once there was a new token, stored or not, the old one is spent.) */
         msg_warn("%s: using the old token, which still lasts", r.error.text);
         result = RESULT_OK;
@@ -151,12 +151,13 @@ enum result command_fresh_profile(const struct options *options, struct profile 
         fresh = ttl_s > 0 && ttl_s >= min_ttl_s;
         if (options->cached) {
             if (!fresh && (ttl_s == 0 || is_promise))
-                result = error_set(error, RESULT_NO_TOKEN,
-                                   profile->token == NULL ? "no token is cached for '%s'"
-                                   : ttl_s == 0
-                                       ? "the cached token of '%s' has expired"
-                                       : "the cached token of '%s' lasts less than --min-ttl asks",
-                                   cache.name);
+                result = error_set(
+                    error, RESULT_NO_TOKEN,
+                    profile->token == NULL         ? "no token is cached for '%s'"
+                    : profile->blacklisted_at != 0 ? "the cached token of '%s' is blacklisted"
+                    : ttl_s == 0                   ? "the cached token of '%s' has expired"
+                                 : "the cached token of '%s' lasts less than --min-ttl asks",
+                    cache.name);
             fresh = true;
         } else if (fresh && cache_token_is_in_doubt(&cache, profile->token,
                                                     profile_default_min_ttl_s(profile))) {

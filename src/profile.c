@@ -32,6 +32,7 @@ static const struct member {
     {"token_command", offsetof(struct profile, token_command), false, 0},
     {"unattended_login", offsetof(struct profile, unattended_login), false, 0},
     {"unattended_login_at", offsetof(struct profile, unattended_login_at), true, 0},
+    {"blacklisted_at", offsetof(struct profile, blacklisted_at), true, 0},
     {"retry_at", offsetof(struct profile, retry_at), true, 0},
     {"password_expires_at", offsetof(struct profile, password_expires_at), true, 0},
 };
@@ -185,7 +186,7 @@ char *profile_print(const struct profile *profile)
 
 int64_t profile_ttl_s(const struct profile *profile, int64_t now)
 {
-    if (profile->token == NULL)
+    if (profile->token == NULL || profile->blacklisted_at != 0)
         return 0;
     return token_ttl_s(profile->expires_at, profile->obtained_at, now);
 }
@@ -221,7 +222,8 @@ enum profile_state profile_state(const struct profile *profile, int64_t now)
     int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
     bool renews = profile_has_source(profile) ||
                   (!profile_is_permanent(profile) && profile->token != NULL &&
-                   !profile_login_was_refused(profile) && now < since + PROFILE_RENEWABLE_S);
+                   profile->blacklisted_at == 0 && !profile_login_was_refused(profile) &&
+                   now < since + PROFILE_RENEWABLE_S);
 
     if (ttl_s > 0 && ttl_s >= profile_default_min_ttl_s(profile))
         return PROFILE_VALID;

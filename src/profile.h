@@ -23,6 +23,7 @@ struct profile {
     char *password_command, *password_file, *token_command;
     char *unattended_login;      /* "refused" once the service refused the remembered password */
     int64_t unattended_login_at; /* when it did */
+    int64_t blacklisted_at;      /* the service said that the token is no longer good */
     int64_t retry_at;            /* the service asked that nothing be sent before */
     int64_t password_expires_at; /* the service's password policy */
     struct cJSON *json;          /* NULL when nothing was read */
@@ -53,6 +54,7 @@ enum profile_state {
     PROFILE_LOGIN_NEEDED,
 };
 
+/* 0 for a blacklisted token, too. */
 int64_t profile_ttl_s(const struct profile *profile, int64_t now);
 int64_t profile_default_min_ttl_s(const struct profile *profile);
 bool profile_is_permanent(const struct profile *profile);

@@ -90,10 +90,24 @@ static int64_t left_ms(const struct renewal *r)
 
 static void append_login_hint(struct renewal *r, const char *joint)
 {
-    char *hint = cache_login_command(r->cache.name);
+    char *hint = cache_login_command(r->cache.name, &r->profile);
 
     error_append(&r->error, "%srun %s", joint, hint);
     secret_free(hint);
+}
+
+/* What a person must do, whom a login needs. */
+static void append_login_advice(struct renewal *r)
+{
+    char when[CLOCK_TEXT_SIZE];
+
+    if (profile_login_was_refused(&r->profile)) {
+        error_append(&r->error, "; the remembered password was refused on %s and is not sent again",
+                     clock_format(r->profile.unattended_login_at, when));
+        append_login_hint(r, ": correct it at its source, then ");
+    } else {
+        append_login_hint(r, ": ");
+    }
 }
 
 static enum renew_step pause_for(struct renewal *r, int64_t ms, enum state then)
@@ -110,6 +124,7 @@ enum renew_plan renew_decide(const struct profile *profile, int64_t keep_above_s
 {
     int64_t ttl_s = profile_ttl_s(profile, now);
     bool permanent = profile->token != NULL && profile_is_permanent(profile);
+    bool blacklisted = profile->blacklisted_at != 0;
 
     if (ttl_s > 0 && keep_above_s >= 0 && ttl_s > keep_above_s) {
         *why = "the token lasts long enough";
@@ -128,18 +143,16 @@ enum renew_plan renew_decide(const struct profile *profile, int64_t keep_above_s
         *why = "the service asked to be left alone for a while";
         return RENEW_PLAN_WAIT;
     }
-    if (profile->token != NULL && !permanent) {
+    if (profile->token != NULL && !permanent && !blacklisted) {
         *why = ttl_s == 0         ? "the token has expired"
                : keep_above_s < 0 ? "a new token is wanted"
                                   : "the token ends soon";
         return RENEW_PLAN_EXCHANGE;
     }
-    if (profile_has_source(profile)) {
-        *why = permanent ? "the permanent token has expired" : "there is no token";
-        return RENEW_PLAN_LOG_IN;
-    }
-    *why = permanent ? "the permanent token has expired" : "there is no token";
-    return RENEW_PLAN_NONE;
+    *why = blacklisted ? "the service has blacklisted the token"
+           : permanent ? "the permanent token has expired"
+                       : "there is no token";
+    return profile_has_source(profile) ? RENEW_PLAN_LOG_IN : RENEW_PLAN_NONE;
 }
 
 /* Another process renewed it since this one first looked. */
@@ -242,8 +255,8 @@ static enum renew_step carry_out(struct renewal *r)
     case RENEW_PLAN_NONE:
         break;
     }
-    error_set(&r->error, RESULT_NO_TOKEN, "'%s' has no usable token, %s", r->cache.name, why);
-    append_login_hint(r, ": ");
+    error_set(&r->error, RESULT_NO_TOKEN, "nothing to use for '%s': %s", r->cache.name, why);
+    append_login_advice(r);
     return finish(r);
 }
 
@@ -255,6 +268,7 @@ static enum renew_step decide_fresh(struct renewal *r)
         return finish(r);
     if (was_renewed_by_another(r))
         return succeed(r, RENEW_KEPT);
+    r->was_in_doubt = cache_token_is_in_doubt(&r->cache, r->profile.token, 0);
     if (r->wish.adopt == NULL || r->adopt_asked)
         return carry_out(r);
     r->adopt_asked = true;
@@ -280,6 +294,7 @@ static void take_token(struct renewal *r, const char *token, const char *token_t
                    token_type != NULL && strlen(token_type) <= TOKEN_TYPE_MAX ? token_type : NULL);
     p->obtained_at = obtained_at;
     p->expires_at = expires_at;
+    p->blacklisted_at = 0;
     p->retry_at = 0;
 }
 
@@ -417,6 +432,12 @@ static enum renew_step note(struct renewal *r)
     return commit(r, STATE_NOTED);
 }
 
+/* Ends with the error that is set. */
+static enum renew_step fail(struct renewal *r)
+{
+    return r->has_learnt ? note(r) : finish(r);
+}
+
 static enum renew_step noted(struct renewal *r)
 {
     r->stored = false; /* the profile was, with no token in it that the caller wants */
@@ -456,7 +477,7 @@ static enum renew_step retry_unsent(struct renewal *r, enum state again)
         msg_verbose("%s: %s: trying again", r->cache.name, r->error.text);
         return pause_for(r, pause_ms, again);
     }
-    return finish(r);
+    return fail(r);
 }
 
 /* 429 or 503: the service says when. */
@@ -501,8 +522,6 @@ static enum renew_step refresh(struct renewal *r)
 /* The token itself will not do any more: a login may, without a person if there is a source. */
 static enum renew_step refresh_refused(struct renewal *r)
 {
-    char when[CLOCK_TEXT_SIZE];
-
     if (profile_has_source(&r->profile)) {
         msg_verbose("%s: %s: logging in with the remembered password", r->cache.name,
                     r->error.text);
@@ -511,24 +530,21 @@ static enum renew_step refresh_refused(struct renewal *r)
     if (r->error.result == RESULT_TEMPORARY) {
         error_append(&r->error, ": if it stays so, ");
         append_login_hint(r, "");
-    } else if (profile_login_was_refused(&r->profile)) {
-        error_append(&r->error, "; the remembered password was refused on %s and is not sent again",
-                     clock_format(r->profile.unattended_login_at, when));
-        append_login_hint(r, ": correct it at its source, then ");
     } else {
-        append_login_hint(r, ": ");
+        append_login_advice(r);
     }
-    return finish(r);
+    return fail(r);
 }
 
 /* Whether the same token should go once more in the other form: an unparsed header spends
  * nothing. */
-static bool should_try_other_scheme(const struct renewal *r, long status)
+static bool should_try_other_scheme(const struct renewal *r, const struct api_answer *answer)
 {
-    if (r->wish.scheme != API_SCHEME_UNKNOWN || r->tried_scheme != API_SCHEME_UNKNOWN)
+    if (r->wish.scheme != API_SCHEME_UNKNOWN || r->tried_scheme != API_SCHEME_UNKNOWN ||
+        answer->blacklisted)
         return false;
-    return status == 400 || status == 401 || status == 403 ||
-           (status == 500 && r->profile.auth_scheme == NULL);
+    return answer->status == 400 || answer->status == 401 || answer->status == 403 ||
+           (answer->status == 500 && r->profile.auth_scheme == NULL);
 }
 
 static enum renew_step try_other_scheme(struct renewal *r)
@@ -553,10 +569,11 @@ static enum renew_step refresh_lost(struct renewal *r)
 {
     r->error = r->reply.error;
     prefer_first_error(r);
-    /* The token is perhaps spent; it is never sent again in this run, and a login alone helps. */
-    if (r->error.result == RESULT_TEMPORARY && profile_has_source(&r->profile) && left_ms(r) > 0)
-        return refresh_refused(r);
-    return r->error.result == RESULT_REFUSED ? refresh_refused(r) : finish(r);
+    if (r->error.result != RESULT_TEMPORARY)
+        return r->error.result == RESULT_REFUSED ? refresh_refused(r) : fail(r);
+    /* It is never sent again in this run, and if it is spent a login alone helps. */
+    error_append(&r->error, ": the token is perhaps spent");
+    return left_ms(r) > 0 || !profile_has_source(&r->profile) ? refresh_refused(r) : fail(r);
 }
 
 static struct api_question question(const struct renewal *r, enum api_operation operation,
@@ -607,7 +624,8 @@ static enum renew_step refresh_answered(struct renewal *r)
     long status;
 
     if (r->reply.fate == REQUEST_NOT_SENT) {
-        cache_note_answered(&r->cache);
+        if (!r->was_in_doubt)
+            cache_note_answered(&r->cache);
         if (r->first_error.result != RESULT_OK) {
             prefer_first_error(r);
             return refresh_refused(r);
@@ -619,21 +637,28 @@ static enum renew_step refresh_answered(struct renewal *r)
     read_answer(r, API_REFRESH, &answer);
     result = r->error.result;
     status = answer.status;
-    /* Whether a 5xx or nonsense spent the token nobody knows; a gateway's 503 hardly did. */
-    if (status == 503 || (status < 500 && result != RESULT_PROTOCOL && result != RESULT_OK))
+    if (answer.blacklisted) {
+        r->profile.blacklisted_at = clock_epoch_s();
+        r->has_learnt = true;
+    }
+    /* Whether a 5xx or nonsense spent the token nobody knows; a gateway's 503 hardly did. An
+     * earlier doubt is for a new token to end, or for the service's word. */
+    if (answer.blacklisted ||
+        (!r->was_in_doubt &&
+         (status == 503 || (status < 500 && result != RESULT_PROTOCOL && result != RESULT_OK))))
         cache_note_answered(&r->cache);
     if (result == RESULT_OK) {
         step = take_refreshed(r, &answer);
     } else if ((status == 429 || status == 503) && answer.retry_after_s >= 0) {
         step = retry_when_told(r, &answer, STATE_REFRESH);
-    } else if (should_try_other_scheme(r, status)) {
+    } else if (should_try_other_scheme(r, &answer)) {
         step = try_other_scheme(r);
     } else {
         prefer_first_error(r);
         if (r->error.result == RESULT_REFUSED || status == 500)
             step = refresh_refused(r);
         else
-            step = finish(r);
+            step = fail(r);
     }
     api_answer_clear(&answer);
     return step;
@@ -654,7 +679,7 @@ static enum renew_step find_password(struct renewal *r)
         return start_child(r, p->password_command, STATE_PASSWORD_PRINTED);
     if (password_read_file(p->password_file, r->deadline_ms, &r->password, &file, &r->error) !=
         RESULT_OK)
-        return finish(r);
+        return fail(r);
     r->exposed_file = file.exposed;
     return go(r, STATE_LOGIN);
 }
@@ -676,7 +701,7 @@ static bool child_ended_well(struct renewal *r, const char *what, enum renew_ste
     } else {
         return true;
     }
-    *step = finish(r);
+    *step = fail(r);
     return false;
 }
 
@@ -689,7 +714,7 @@ static enum renew_step password_printed(struct renewal *r)
         return step;
     if (password_check(&r->child.line, "the output of the remembered password command",
                        &r->error) != RESULT_OK)
-        return finish(r);
+        return fail(r);
     secret_clear(&r->password);
     r->password = r->child.line;
     r->child.line = SECRET(CHILD_LINE_MAX);
@@ -704,11 +729,11 @@ static enum renew_step login(struct renewal *r)
 
     if (url_check(renew_api_url(r), &r->error) != RESULT_OK) {
         r->error.result = RESULT_LOCAL;
-        return finish(r);
+        return fail(r);
     }
     if (left_ms(r) == 0) {
         error_set(&r->error, RESULT_TEMPORARY, "no time was left for the login");
-        return finish(r);
+        return fail(r);
     }
     request_clear(&r->request);
     api_login(&r->request, renew_api_url(r), email, password);
@@ -721,7 +746,7 @@ static enum renew_step login_refused(struct renewal *r)
 {
     if (r->wish.goal == RENEW_GOAL_LOGIN && !r->wish.password_is_remembered) {
         error_append(&r->error, ": check the login ID and the password");
-        return finish(r);
+        return fail(r);
     }
     secret_replace(&r->profile.unattended_login, "refused");
     r->profile.unattended_login_at = clock_epoch_s();
@@ -751,7 +776,7 @@ static enum renew_step login_answered(struct renewal *r)
         return retry_unsent(r, STATE_LOGIN);
     if (r->reply.fate == REQUEST_LOST) {
         r->error = r->reply.error; /* never again by itself: each try may count towards a lock */
-        return finish(r);
+        return fail(r);
     }
     read_answer(r, API_LOGIN, &answer);
     pause_ms = growing_pause_ms(r);
@@ -764,7 +789,7 @@ static enum renew_step login_answered(struct renewal *r)
     else if (answer.status >= 500 && answer.status <= 599 && may_retry(r, pause_ms))
         step = pause_for(r, pause_ms, STATE_LOGIN);
     else
-        step = finish(r);
+        step = fail(r);
     api_answer_clear(&answer);
     return step;
 }

@@ -110,6 +110,8 @@ struct renewal {
     /* the machine's own */
     int state;
     char *seen_token;
+    bool was_in_doubt; /* the token, before this run sent it */
+    bool has_learnt;   /* of the token, what the cache should say */
     enum api_scheme scheme, tried_scheme;
     struct error first_error; /* of the form that was known to work, while the other is tried */
     struct secret password;

@@ -28,6 +28,8 @@ void status_read(struct status *status, const char *name, const char *file, int6
     status->name = secret_copy(cache.name != NULL ? cache.name : name);
     status->path = secret_copy(cache.path);
     status->state = profile_state(&status->profile, now);
+    status->in_doubt = status->error.result == RESULT_OK &&
+                       cache_token_is_in_doubt(&cache, status->profile.token, 0);
     cache_close(&cache);
 }
 
@@ -36,6 +38,26 @@ void status_clear(struct status *status)
     secret_free(status->name);
     secret_free(status->path);
     profile_clear(&status->profile);
+}
+
+char *status_warning(const struct status *status)
+{
+    const struct profile *p = &status->profile;
+    char *command = cache_login_command(status->name, p), *text = NULL;
+    char when[CLOCK_TEXT_SIZE];
+
+    if (p->blacklisted_at != 0 && profile_has_source(p))
+        text = secret_format("the service said on %s that the token is blacklisted: the next "
+                             "refresh logs in",
+                             clock_format(p->blacklisted_at, when));
+    else if (p->blacklisted_at != 0)
+        text = secret_format("the service said on %s that the token is blacklisted: run %s",
+                             clock_format(p->blacklisted_at, when), command);
+    else if (status->in_doubt)
+        text = secret_format("the answer to its last refresh was lost, so the token is perhaps "
+                             "spent: the next refresh tells");
+    secret_free(command);
+    return text;
 }
 
 bool status_is_usable(const struct status *status)
@@ -345,20 +367,24 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
 {
     const struct profile *p = &status->profile;
     int days = profile_password_days(p, now);
-    char when[CLOCK_TEXT_SIZE], text[512];
+    char when[CLOCK_TEXT_SIZE], text[512], *warning = status_warning(status);
 
     if (status->error.result != RESULT_OK) {
         put_note(out, status, status->error.text);
+        secret_free(warning);
         return;
     }
     if (profile_login_was_refused(p)) {
-        char *command = cache_login_command(status->name);
+        char *command = cache_login_command(status->name, &status->profile);
 
         snprintf(text, sizeof text, "unattended login refused on %s: run %s",
                  clock_format(p->unattended_login_at, when), command);
         put_note(out, status, text);
         secret_free(command);
     }
+    if (warning != NULL)
+        put_note(out, status, warning);
+    secret_free(warning);
     if (p->retry_at > now) {
         snprintf(text, sizeof text, "the service asked not to be asked before %s",
                  clock_format(p->retry_at, when));
@@ -375,7 +401,7 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
                  p->expires_at <= now ? "ended" : "lasts until", clock_format(p->expires_at, when));
         put_note(out, status, text);
     }
-    if (profile_login_was_refused(p))
+    if (profile_login_was_refused(p) || p->blacklisted_at != 0)
         return;
     if (status_source(p) != NULL)
         snprintf(text, sizeof text, "renews itself, with its %s", status_source(p));

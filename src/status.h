@@ -17,11 +17,15 @@ struct status {
     struct profile profile;
     struct error error; /* RESULT_OK, or why it cannot be used */
     enum profile_state state;
+    bool in_doubt; /* a renewal was sent, and its answer lost: the token is perhaps spent */
 };
 
 /* name or file as for cache_open; now is the epoch's second of the whole listing. */
 void status_read(struct status *status, const char *name, const char *file, int64_t now);
 void status_clear(struct status *status);
+
+/* What is wrong with the token that its times do not show, or NULL. In secret memory. */
+char *status_warning(const struct status *status);
 
 /* Works without a person's help. */
 bool status_is_usable(const struct status *status);

@@ -113,3 +113,25 @@ void text_hide_jwts(char **text)
     secret_free(*text);
     *text = out.data;
 }
+
+char *text_shell_word(const char *word)
+{
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
+    char *out, *to;
+
+    if (*word != '\0' && strspn(word, safe) == strlen(word))
+        return secret_copy(word);
+    to = out = secret_new(4 * strlen(word) + 3); /* a quote becomes four characters */
+    *to++ = '\'';
+    for (; *word != '\0'; word++) {
+        if (*word == '\'') { /* out of the quotes, an escaped one, and in again */
+            *to++ = '\'';
+            *to++ = '\\';
+            *to++ = '\'';
+        }
+        *to++ = *word;
+    }
+    *to = '\'';
+    return out;
+}

@@ -15,5 +15,7 @@ void text_cut(char *text, size_t max);
 void text_hide(char **text, const char *needle);
 /* The same for whatever begins as a JWT does: a gateway may echo a part of the token. */
 void text_hide_jwts(char **text);
+/* A word as sh reads it, within quotes where it must be. In secret memory. */
+char *text_shell_word(const char *word);
 
 #endif

@@ -390,13 +390,112 @@ assert_endpoints() {
         server_script refresh "$answer"
         try refresh --retries 5
         assert_failed 5 "$answer"
+        assert_stderr_has 'perhaps spent: if it stays so, run servetel-auth login'
     done
     assert_requests 3
     assert_unchanged
-    try refresh # the service has spent the token
+    try status
+    assert_status 0
+    assert_stderr_has 'the answer to its last refresh was lost'
+}
+
+@test "a token that the service calls blacklisted is out of use: nothing sends or prints it again" {
+    local old
+    with_token
+    old="$(cached_token)"
+    server_script refresh '{"drop":"no_answer_processed"}'
+    try refresh
+    assert_failed 5
+    try refresh --complain-below 1m # the service has spent the token
     assert_failed 4
-    assert_stderr_has 'servetel-auth login'
-    assert_unchanged
+    assert_stderr_has 'blacklisted: run servetel-auth login'
+    assert_requests 2 # not in the other form, either
+    assert_equal "$(cached_token)" "$old"
+    assert_about "$(cached .blacklisted_at)" "$EPOCHSECONDS"
+    try refresh
+    assert_failed 3
+    assert_stderr_has "nothing to use for 'default': the service has blacklisted the token: run servetel-auth login"
+    try refresh --all --min-ttl 1m
+    assert_failed 3
+    try show
+    assert_failed 3
+    try show --cached
+    assert_failed 3
+    assert_stderr_has "the cached token of 'default' is blacklisted"
+    try exec -- touch "$HOME/ran"
+    assert_failed 3
+    [ ! -e "$HOME/ran" ]
+    assert_requests 2
+    try status
+    assert_status 3
+    assert_stdout_has $'\tended\tlogin needed\t'
+    assert_stderr_has 'the token is blacklisted: run servetel-auth login'
+    try status --json
+    assert_equal "$(json '.profiles[0] | [.state, .usable, .in_doubt] | join(" ")')" 'login_needed false false'
+    assert_about "$(json '.profiles[0].blacklisted_at')" "$EPOCHSECONDS"
+    on_terminal -- servetel-auth status
+    assert_stdout_has 'the token is blacklisted: run servetel-auth login'
+    login
+    assert_equal "$(cached 'has("blacklisted_at")')" false
+    try show
+    assert_done
+    token_works "$output"
+}
+
+@test "a blacklisted token is not printed by the show that learns of it" {
+    with_token
+    http POST /v1/auth/refresh '' "Authorization: $(cached_token)" 'Accept: application/json' # somebody else
+    set_life 50
+    try show
+    assert_failed 4
+    assert_stderr_has 'blacklisted: run servetel-auth login'
+    try show
+    assert_failed 3
+}
+
+@test "a blacklisted token whose login fails for a while is not sent again" {
+    (umask 077 && printf '%s\n' "$PW" >"$HOME/pw")
+    with_token ".password_file = \"$HOME/pw\""
+    http POST /v1/auth/refresh '' "Authorization: $(cached_token)" 'Accept: application/json'
+    server_script login '{"status":503}' '{"drop":"before"}'
+    try refresh --retries 0
+    assert_failed 5
+    try status
+    assert_status 0
+    assert_stderr_has 'blacklisted: the next refresh logs in'
+    try refresh
+    assert_failed 5
+    try refresh
+    assert_done
+    assert_requests 2 refresh # somebody else's, and ours
+    assert_requests 3 login
+    assert_equal "$(cached 'has("blacklisted_at")')" false
+}
+
+@test "what else may be blacklisted does not condemn the token" {
+    with_token
+    server_script refresh '{"status":403,"json":{"message":"Your address has been blacklisted"}}' \
+        '{"status":403,"json":{"message":"Your address has been blacklisted"}}'
+    try refresh
+    assert_failed 4
+    assert_equal "$(cached 'has("blacklisted_at")')" false
+    try refresh
+    assert_done
+}
+
+@test "a doubt that a lost answer raised outlives an answer that does not settle it" {
+    with_token
+    server_script refresh '{"drop":"before"}' '{"status":429}' '{"status":503}' '{"status":401}' '{"status":401}'
+    for _ in 1 2 3 4; do
+        try refresh
+        [ "$status" -ne 0 ]
+        try status --json
+        assert_equal "$(json '.profiles[0].in_doubt')" true
+    done
+    try refresh
+    assert_done
+    try status --json
+    assert_equal "$(json '.profiles[0].in_doubt')" false
 }
 
 @test "a lost answer with a password source: a login helps, here or at the next run" {
@@ -512,7 +611,7 @@ ANSWERS='
 4 {"json":{"success":false,"message":"Token has expired"}}
 4 {"merge":{"success":null}}
 4 {"status":400}
-4 {"status":401,"json":{"success":false,"message":"The token has been blacklisted"}}
+4 {"status":401,"json":{"success":false,"message":"Token has expired and can no longer be refreshed"}}
 4 {"status":403,"body":"<html>forbidden</html>"}
 4 {"status":422}
 5 {"status":500,"json":{"message":"Server Error"}}

@@ -362,7 +362,11 @@ indian_time() {
     run as_cron refresh # the file is right by now, but nobody has said so
     [ "$status" -eq 4 ]
     assert_requests login 2
-    run --separate-stderr servetel-auth login
+    run --separate-stderr servetel-auth login # it may be a crontab's, so it must be named
+    assert_status 4
+    assert_stderr_has "correct it at its source, then run servetel-auth login --password-file $HOME/pw"
+    assert_requests login 2
+    run --separate-stderr servetel-auth login --password-file "$HOME/pw"
     assert_status 0
     assert_equal "$(jq -r '.unattended_login // "none"' "$(cache_file)")" none
     run --separate-stderr servetel-auth status
@@ -372,6 +376,21 @@ indian_time() {
     assert_status 0
     assert_equal "$(jq -r .action <<<"$output")" logged-in
     assert_logins_refused 1
+}
+
+@test "a login at a terminal asks for the password when the remembered one was refused" {
+    quietly login -e "$EMAIL" --password-command "echo '$PW'"
+    end_refresh_window
+    change_password
+    run --separate-stderr as_cron refresh
+    assert_status 4
+    assert_stderr_has 'then run servetel-auth login --password-command COMMAND'
+    assert_no_secret # the command holds it
+    run "$TESTS_PYTHON" "$TESTS_DIR/pty_run.py" expect:'(the remembered one was refused): ' echo:off \
+        "type:$NEW_PW\\n" -- servetel-auth login
+    assert_status 0
+    assert_logins_refused 1
+    assert_equal "$(jq -r '.unattended_login // "none"' "$(cache_file)")" none
 }
 
 @test "a remembered password that is refused in a person's login is noted too" {

@@ -929,6 +929,7 @@ TEST(a_lock_that_was_removed_is_made_anew)
 TEST(a_token_whose_answer_was_lost_is_in_doubt)
 {
     char note[TOKEN_FINGERPRINT_SIZE];
+    struct cache other;
 
     set_up();
     open_cache();
@@ -939,8 +940,12 @@ TEST(a_token_whose_answer_was_lost_is_in_doubt)
     CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
     CHECK_STR(get(at("default.lock")), note);
     CHECK(strstr(get(at("default.lock")), "abc") == NULL);
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0)); /* somebody is at it */
+    CHECK(cache_token_is_in_doubt(&cache, "abc", 0));
+    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
+    CHECK(!cache_token_is_in_doubt(&other, "abc", 0)); /* somebody is at it */
     cache_unlock(&cache);
+    CHECK(cache_token_is_in_doubt(&other, "abc", 0));
+    cache_close(&other);
     CHECK(cache_token_is_in_doubt(&cache, "abc", 0));
     CHECK(!cache_token_is_in_doubt(&cache, "def", 0));
     tear_down();

@@ -413,7 +413,7 @@ TEST(a_refused_token_without_a_source_needs_a_person)
     answer(401, REFUSED_BODY);
     expect_done(RESULT_REFUSED, 2);
     expect_text("run servetel-auth login");
-    expect_text("blacklisted");
+    expect_text("Signature");
     check_cached_token("old-token");
     CHECK_INT(commits, 0);
     CHECK(!is_in_doubt("old-token")); /* it was answered */
@@ -437,7 +437,7 @@ TEST(the_hint_names_the_profile)
     answer(401, "");
     answer(401, "");
     CHECK_INT(r.error.result, RESULT_REFUSED);
-    expect_text("run servetel-auth login -f '");
+    expect_text("run servetel-auth login -f /");
     expect_text("work.json");
     tear_down();
 }

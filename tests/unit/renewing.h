@@ -20,7 +20,7 @@
 #define OK_BODY                                                                                    \
     "{\"success\":true,\"access_token\":\"new-token\",\"token_type\":\"bearer\","                  \
     "\"expires_in\":3600}"
-#define REFUSED_BODY "{\"success\":false,\"message\":\"The token has been blacklisted\"}"
+#define REFUSED_BODY "{\"success\":false,\"message\":\"Token Signature could not be verified.\"}"
 
 static int64_t now;
 static struct renewal r;
