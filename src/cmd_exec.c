@@ -1,6 +1,5 @@
 /* exec: a program with a fresh token in its environment, and, with --keep-fresh, a file that holds
  * a valid one for as long as the program runs. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -8,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "msg.h"
 #include "signals.h"
 #include "token.h"
+#include "token_file.h"
 
 /* As the shell says it (POSIX, 2.8.2). */
 #define EXIT_NOT_RUNNABLE 126
@@ -27,8 +26,10 @@
 /* How often the cache is looked at: another process may have renewed the token, and the old one is
  * no longer good then. */
 #define LOOK_MS 200
-/* A renewal that failed is tried again after this; each one has --timeout for itself. */
+/* A renewal that failed is tried again after this, then twice that, to 16 times as much: each
+ * warns, and a third of an hour is long. Each one has --timeout for itself. */
 #define RETRY_MS 5000
+#define RETRY_DOUBLINGS 4
 
 extern char **environ;
 
@@ -53,98 +54,32 @@ static int become(char **argv, const char *token, const char *file)
     return number == ENOENT || number == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_RUNNABLE;
 }
 
-/* ---- the file ---- */
+/* ---- keeping it fresh ---- */
 
 struct keeper {
     const struct options *options;
     struct cache cache;
     struct profile profile; /* whose token is in the file */
-    char *prefix, *path, *temp_path;
+    struct token_file file;
     pid_t renewer;    /* 0 when none runs */
     int64_t retry_ms; /* monotonic: no renewal before */
+    int tries;        /* renewals since there was a new token */
+    bool gave_up;     /* a person is needed, and was told so */
 };
-
-/* Files of keepers that were killed: their pid is in the name. */
-static void remove_leftovers(const struct keeper *k)
-{
-    const char *prefix = strrchr(k->prefix, '/') + 1;
-    DIR *dir = opendir(k->cache.dir_path);
-    struct dirent *entry;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        long pid;
-
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
-            continue;
-        pid = (long)strtoll(entry->d_name + strlen(prefix), NULL, 10);
-        if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
-            char *path = secret_join(k->cache.dir_path, "/", entry->d_name);
-
-            unlink(path);
-            secret_free(path);
-        }
-    }
-    if (dir != NULL)
-        closedir(dir);
-}
-
-/* By rename, so that a reader finds the old token or the new one, whole. Not synced to the disk:
- * nobody needs it after the program. */
-static enum result write_file(struct keeper *k, struct error *error)
-{
-    char *line = secret_join(k->profile.token, "\n");
-    bool done;
-    int fd;
-
-    unlink(k->temp_path);
-    fd = fd_open(k->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
-    done = fd >= 0 && fchmod(fd, 0600) == 0 && fd_write(fd, line, strlen(line)) == 0;
-    if (fd >= 0 && close(fd) < 0)
-        done = false;
-    done = done && rename(k->temp_path, k->path) == 0;
-    secret_free(line);
-    if (done)
-        return RESULT_OK;
-    error_set(error, RESULT_LOCAL, "cannot write '%s': %s", k->path, strerror(errno));
-    unlink(k->temp_path);
-    return error->result;
-}
 
 static enum result open_keeper(struct keeper *k, struct error *error)
 {
-    const char *base;
-    char *dir;
-
     if (cache_open(&k->cache, command_profile(k->options), k->options->file, error) != RESULT_OK)
         return error->result;
-    dir = realpath(k->cache.dir_path, NULL); /* the program may change its directory */
-    if (dir == NULL)
-        return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", k->cache.dir_path,
-                         strerror(errno));
-    /* .NAME.json.exec.PID beside the cache: the same owner, the same protection. */
-    base = strrchr(k->cache.target, '/');
-    k->prefix = secret_format("%s/.%s.exec.", dir, base == NULL ? k->cache.target : base + 1);
-    k->path = secret_format("%s%ld", k->prefix, (long)getpid());
-    k->temp_path = secret_format("%s.tmp", k->path);
-    free(dir);
-    remove_leftovers(k);
-    return write_file(k, error);
+    return token_file_open(&k->file, &k->cache, k->profile.token, error);
 }
 
 static void close_keeper(struct keeper *k)
 {
-    if (k->path != NULL) {
-        unlink(k->temp_path);
-        unlink(k->path);
-    }
+    token_file_close(&k->file);
     cache_close(&k->cache);
     profile_clear(&k->profile);
-    secret_free(k->prefix);
-    secret_free(k->path);
-    secret_free(k->temp_path);
 }
-
-/* ---- keeping it fresh ---- */
 
 /* Well before the end: a third of the life, so that a renewal may fail some times. */
 static int64_t threshold_s(const struct keeper *k)
@@ -170,8 +105,10 @@ static void start_renewer(struct keeper *k)
     int code, null;
 
     wish.keep_above_s = threshold_s(k);
-    k->retry_ms = clock_monotonic_ms() + RETRY_MS;
-    k->renewer = fork();
+    k->retry_ms = clock_monotonic_ms() + (RETRY_MS << k->tries);
+    if (k->tries < RETRY_DOUBLINGS)
+        k->tries++;
+    k->renewer = signals_fork(false);
     if (k->renewer < 0)
         k->renewer = 0;
     if (k->renewer != 0)
@@ -200,6 +137,7 @@ static void look(struct keeper *k)
 {
     struct profile profile;
     struct error error;
+    enum renew_plan plan;
     const char *why;
 
     reap_renewer(k);
@@ -212,16 +150,23 @@ static void look(struct keeper *k)
 
             k->profile = profile;
             profile = old;
-            if (differs && write_file(k, &error) != RESULT_OK)
+            if (differs && token_file_write(&k->file, k->profile.token, &error) != RESULT_OK)
                 msg_warn("%s", error.text);
-            if (differs)
+            if (differs) {
                 k->retry_ms = 0; /* RETRY_MS is for renewals that brought nothing */
+                k->tries = 0;
+            }
+            k->gave_up = k->gave_up && !differs;
         }
         profile_clear(&profile);
     }
-    if (k->renewer == 0 && clock_monotonic_ms() >= k->retry_ms &&
-        renew_decide(&k->profile, threshold_s(k), clock_epoch_s(), &why) != RENEW_PLAN_KEEP)
-        start_renewer(k);
+    if (k->renewer != 0 || clock_monotonic_ms() < k->retry_ms)
+        return;
+    plan = renew_decide(&k->profile, threshold_s(k), clock_epoch_s(), &why);
+    if (plan == RENEW_PLAN_KEEP || plan == RENEW_PLAN_WAIT || k->gave_up)
+        return;
+    k->gave_up = plan == RENEW_PLAN_NONE; /* its renewal says so, once */
+    start_renewer(k);
 }
 
 static int child_pipe[2] = {-1, -1};
@@ -245,14 +190,15 @@ static void watch_children(void)
     sigaction(SIGCHLD, &action, NULL);
 }
 
-/* What the terminal sent, the program has already: it is in the same process group. */
-static void pass_signals(pid_t pid)
+/* What the terminal sent, the program has already: it is in the same process group. At first that
+ * is not so sure, and twice is better than never. */
+static void pass_signals(pid_t pid, bool at_first)
 {
     bool by_terminal;
     int number;
 
     while ((number = signals_take(&by_terminal)) != 0) {
-        if (!by_terminal)
+        if (!by_terminal || at_first)
             kill(pid, number);
     }
 }
@@ -261,12 +207,13 @@ static int wait_for(struct keeper *k, pid_t pid)
 {
     int status;
 
+    pass_signals(pid, true);
     for (;;) {
         struct pollfd fds[] = {{.fd = signals_fd(), .events = POLLIN},
                                {.fd = child_pipe[0], .events = POLLIN}};
         char drained[16];
 
-        pass_signals(pid);
+        pass_signals(pid, false);
         if (waitpid(pid, &status, WNOHANG) == pid)
             break;
         look(k);
@@ -279,7 +226,7 @@ static int wait_for(struct keeper *k, pid_t pid)
 
 static int run_keeping(const struct options *options, struct profile *profile)
 {
-    struct keeper k = {.options = options, .profile = *profile};
+    struct keeper k = {.options = options, .profile = *profile, .file = {.lock_fd = -1}};
     struct error error;
     pid_t pid;
     int code;
@@ -291,12 +238,12 @@ static int run_keeping(const struct options *options, struct profile *profile)
         return command_fail(&error);
     }
     watch_children();
-    pid = fork();
+    pid = signals_fork(true);
     if (pid == 0) {
         struct sigaction by_default = {.sa_handler = SIG_DFL};
 
         sigaction(SIGCHLD, &by_default, NULL);
-        _exit(become(options->operands, k.profile.token, k.path));
+        _exit(become(options->operands, k.profile.token, k.file.path));
     }
     if (pid < 0) {
         error_set(&error, RESULT_LOCAL, "cannot start a process: %s", strerror(errno));

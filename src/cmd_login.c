@@ -12,6 +12,7 @@
 #include "password.h"
 #include "signals.h"
 #include "token.h"
+#include "token_file.h"
 #include "url.h"
 
 /* What login works with, beyond the options. */
@@ -316,6 +317,8 @@ static int log_in(struct login *login)
 
         code = code != 0 ? code : printed;
     }
+    if (!login->wish.no_cache)
+        token_file_sweep(&r.cache, false);
     renew_end(&r);
     return code;
 }

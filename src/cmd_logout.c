@@ -3,6 +3,7 @@
 #include "command.h"
 #include "msg.h"
 #include "signals.h"
+#include "token_file.h"
 
 /* How often a taken lock is tried again. */
 #define LOCK_PAUSE_MS 20
@@ -38,6 +39,17 @@ static enum result forget(const char *profile, const char *file, struct error *e
     return result == RESULT_NO_TOKEN ? RESULT_OK : result;
 }
 
+/* What was handed to programs by keepers that died, too. all: of any profile in the directory. */
+static void sweep(const char *profile, const char *file, bool all)
+{
+    struct error ignored;
+    struct cache cache;
+
+    if (cache_open(&cache, profile, file, &ignored) == RESULT_OK)
+        token_file_sweep(&cache, all);
+    cache_close(&cache);
+}
+
 static int forget_all(void)
 {
     enum result worst = RESULT_OK;
@@ -57,6 +69,7 @@ static int forget_all(void)
         secret_free(names[i]);
     }
     secret_free(names);
+    sweep("default", NULL, true);
     if (count == 0 && worst != RESULT_OK)
         msg_error("%s", error.text);
     return result_exit_code(worst);
@@ -75,5 +88,6 @@ int cmd_logout(const struct options *options)
         return forget_all();
     if (forget(command_profile(options), options->file, &error) != RESULT_OK)
         return command_fail(&error);
+    sweep(command_profile(options), options->file, false);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "json.h"
 #include "msg.h"
 #include "token.h"
+#include "token_file.h"
 
 static struct renew_wish refresh_wish(const struct options *options)
 {
@@ -113,6 +114,7 @@ static int refresh_one(const struct options *options)
 
         code = printed != 0 ? printed : code;
     }
+    token_file_sweep(&r.cache, false);
     renew_end(&r);
     return code;
 }
@@ -157,6 +159,8 @@ static void end_one(void *user, struct renewal *r)
         msg_verbose("%s: %s", r->cache.name, r->error.text);
     if (result != RESULT_INTERRUPTED)
         command_warn(r);
+    if (all->ended == 1)
+        token_file_sweep(&r->cache, true);
     all->worst = result_worse(all->worst, result);
     if (all->json != NULL)
         json_add_to_array(all->json, "profiles", describe(r, result));

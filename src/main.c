@@ -16,6 +16,7 @@
  *     profile.c      what a cached file says
  *     password.c     where a password comes from
  *     child.c        commands of the user's: sources and hooks
+ *     token_file.c   the private file of `exec --keep-fresh`
  *     token.c        a token: its look, its claims, how long it lasts
  *     url.c          which API addresses are accepted
  *     json.c         cJSON with its traps closed

@@ -37,6 +37,12 @@ static void on_signal(int number, siginfo_t *info, void *context)
     errno = saved_errno;
 }
 
+static void open_wake_pipe(void)
+{
+    if (fd_pipe(wake_pipe) < 0)
+        wake_pipe[0] = wake_pipe[1] = -1; /* then waits end a little later, no more */
+}
+
 void signals_catch(void)
 {
     /* Here and elsewhere a zeroed sa_mask is an empty one, as it is on every system there is. */
@@ -45,8 +51,7 @@ void signals_catch(void)
     if (catching)
         return;
     catching = true;
-    if (fd_pipe(wake_pipe) < 0)
-        wake_pipe[0] = wake_pipe[1] = -1; /* then waits end a little later, no more */
+    open_wake_pipe();
     for (size_t i = 0; i < FATAL_COUNT; i++) {
         sigaction(fatal[i], NULL, &before);
         ignored[i] = before.sa_handler == SIG_IGN;
@@ -84,6 +89,26 @@ void signals_reset(void)
         if (!ignored[i])
             sigaction(fatal[i], &by_default, NULL);
     }
+}
+
+pid_t signals_fork(bool becomes_program)
+{
+    sigset_t all, before;
+    pid_t pid;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    pid = fork();
+    if (pid == 0) {
+        if (becomes_program)
+            signals_reset();
+        fd_close(&wake_pipe[0]);
+        fd_close(&wake_pipe[1]);
+        open_wake_pipe();
+        caught = 0;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return pid;
 }
 
 void signals_die(void)

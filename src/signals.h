@@ -9,6 +9,7 @@
 #define SIGNALS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* May be called again; only the first call does anything. */
 void signals_catch(void);
@@ -20,6 +21,9 @@ int signals_fd(void);
  * then. *by_terminal: the terminal sent it, so every process in the foreground has it. For exec,
  * which passes signals on. */
 int signals_take(bool *by_terminal);
+/* fork(2) that loses no signal: none comes while it is done. The child has caught none and has its
+ * own signals_fd; or, where it becomes a program, the dispositions of signals_reset(). */
+pid_t signals_fork(bool becomes_program);
 /* Dies of the signal that was caught, as if it had never been; returns if there was none. */
 void signals_die(void);
 /* The dispositions as they were before signals_catch(). For caller.c. */

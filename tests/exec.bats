@@ -499,6 +499,65 @@ gate_open() { kill -USR2 "$GATE_PID"; }
     stop_pid "$child"
 }
 
+@test "what a killed keeper left is removed by login, refresh and logout too, and nothing else is" {
+    local left child also other name pid
+    login
+    login -p other
+    keep_fresh sh -c "$WAITS"
+    left="$(cat path)" child="$(cat started)"
+    kill -9 "$BG_PID"
+    wait "$BG_PID" || true
+    rm path started
+    keep_fresh sh -c "$WAITS" # removes that one: what lives is in use, what is left is made by hand
+    [ ! -e "$left" ] && [ ! -e "${left%.token}" ]
+    pid="$BG_PID"
+    cd .servetel-auth
+    other=.other.json.exec.0123cdef
+    for name in 'login -q' 'refresh -q' 'logout -q' 'refresh -q --all' 'logout -q --all'; do
+        left=.default.json.exec.0123abcd
+        touch "$left" "$left.token" "$left.token.tmp" "$other" "$other.token"
+        touch .default.json.exec.12 .default.json.exec.0123abcx .exec.0123abcd x.default.json.exec.0123abcd
+        case $name in
+        login*) login ;;
+        logout*) login -p more ;;&
+        *) # shellcheck disable=SC2086 # words
+            servetel-auth $name ;;
+        esac
+        for also in "$left" "$left.token" "$left.token.tmp"; do
+            [ ! -e "$also" ] || fail_with "$name left $also"
+        done
+        case $name in
+        *--all) [ ! -e "$other" ] && [ ! -e "$other.token" ] ;;
+        *) [ -e "$other" ] && [ -e "$other.token" ] ;;
+        esac
+        for also in .default.json.exec.12 .default.json.exec.0123abcx .exec.0123abcd x.default.json.exec.0123abcd; do
+            [ -e "$also" ] || fail_with "$name removed $also"
+        done
+        [ -s "$(cat "$HOME/path")" ] || fail_with "$name removed what is in use"
+        [ -e "$(cache_file)" ] || login
+    done
+    kill "$(cat "$HOME/started")"
+    retry_until 10 is_gone "$pid"
+    stop_pid "$child"
+    [ ! -e "$(cat "$HOME/path")" ]
+}
+
+@test "a signal to the renewal in the background is not the program's" {
+    local renewer
+    server_config '{"ttl":4}'
+    login
+    server_script refresh '{"hang":true}'
+    background servetel-auth exec --keep-fresh -- "$TESTS_PYTHON" "$(program catcher)"
+    retry_until 20 has_requests refresh 1
+    renewer="$(ps -o pid=,pgid= --ppid "$BG_PID" | awk '$1 == $2 {print $1}')"
+    kill -s TERM "$renewer"
+    retry_until 20 is_gone "$renewer"
+    kill -s USR1 "$BG_PID"
+    assert_ends 7
+    assert_equal "$(tail -n 1 "$BG_OUT")" 'got SIGUSR1'
+    assert_no_token_file
+}
+
 @test "two keepers of one profile have a file each, and leave the other's alone" {
     login
     keep_fresh sh -c "$WAITS"
