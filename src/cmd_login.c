@@ -161,6 +161,18 @@ static bool is_same_account(const struct login *login)
             (url_check(before->api_url, &ignored) == RESULT_OK && url_same(before->api_url, url)));
 }
 
+/* In secret memory. */
+static char *host_of(const struct login *login)
+{
+    const char *before = login->before.api_url;
+    struct error ignored;
+
+    if (login->wish.api_url != NULL)
+        return url_host(login->wish.api_url);
+    return url_host(before != NULL && url_check(before, &ignored) == RESULT_OK ? before
+                                                                               : URL_DEFAULT);
+}
+
 static enum result fail_refused(struct login *login)
 {
     const struct profile *before = &login->before;
@@ -180,9 +192,7 @@ static enum result fail_refused(struct login *login)
 static enum result ask_password(struct login *login)
 {
     bool was_refused = is_same_account(login) && profile_login_was_refused(&login->before);
-    char *host = url_host(login->wish.api_url != NULL     ? login->wish.api_url
-                          : login->before.api_url != NULL ? login->before.api_url
-                                                          : URL_DEFAULT);
+    char *host = host_of(login);
     char *prompt = secret_format("Password of %s at %s%s: ", login->wish.email, host,
                                  was_refused ? " (the remembered one was refused)" : "");
     int64_t asked_ms = clock_monotonic_ms();
@@ -296,7 +306,7 @@ static void report(const struct renewal *r)
 static int log_in(struct login *login)
 {
     const struct options *o = login->options;
-    char *host = url_host(login->wish.api_url != NULL ? login->wish.api_url : URL_DEFAULT);
+    char *host = host_of(login);
     struct renewal r;
     int code = 0;
 

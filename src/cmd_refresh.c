@@ -258,8 +258,13 @@ static enum result foresee(const struct options *options, const char *name, cons
         char *line, expiry[COMMAND_EXPIRY_SIZE];
 
         plan = renew_decide(&profile, keep_above_s, clock_epoch_s(), &why);
-        line = secret_format("%s: %s: %s (it lasts %s)", cache.name, plans[plan], why,
-                             command_expiry(&profile, expiry));
+        line = secret_format("%s: %s: %s", cache.name, plans[plan], why);
+        if (profile.token != NULL) {
+            char *more = secret_format("%s (it lasts %s)", line, command_expiry(&profile, expiry));
+
+            secret_free(line);
+            line = more;
+        }
         if (command_print(line) != 0)
             result = RESULT_LOCAL;
         else if (plan == RENEW_PLAN_WAIT)

@@ -107,15 +107,20 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
     if (result == RESULT_NO_TOKEN) {
         msg_warn("%s; an hour is taken for the token's life", error->text);
         result = RESULT_OK;
-    } else if (result == RESULT_OK && profile.token != NULL && profile_is_permanent(&profile)) {
+    } else if (result == RESULT_OK && profile.token != NULL && profile.token_command == NULL &&
+               profile_is_permanent(&profile)) {
         result = error_set(error, RESULT_USAGE,
                            "the token of '%s' is permanent: there is nothing to renew", cache.name);
-    } else if (result == RESULT_OK && profile.obtained_at != 0 &&
-               profile.expires_at > profile.obtained_at && profile.token != NULL) {
+    } else if (result == RESULT_OK && profile.obtained_at != 0 && profile.token != NULL &&
+               profile.expires_at > profile.obtained_at && !profile_is_permanent(&profile)) {
         life_s = profile.expires_at - profile.obtained_at;
     }
     plan->interval_min = even_interval_min(life_s / 60 / RUNS_PER_LIFE);
     plan->min_ttl_s = options->min_ttl_s != OPTION_UNSET ? options->min_ttl_s : life_s / 2;
+    if (result == RESULT_OK && plan->min_ttl_s < plan->interval_min * 60)
+        msg_warn("a token that lasts a little more than --min-ttl ends before the next run, %lld "
+                 "min later: give --min-ttl %lldm or more",
+                 (long long)plan->interval_min, (long long)plan->interval_min);
     plan->offset_min = spread(options->all ? "--all" : cache.name, (unsigned)plan->interval_min);
     cache_close(&cache);
     profile_clear(&profile);
@@ -257,20 +262,27 @@ static char *cron(const struct plan *plan)
 }
 
 /* After the profile or the file; what a unit's name may not hold, or an @, which would make it a
- * template's instance, becomes an underscore. */
+ * template's instance, becomes an underscore, and a checksum keeps such names apart. */
 static char *unit_name(const struct plan *plan)
 {
     const struct options *o = plan->options;
     const char *slash = plan->file == NULL ? NULL : strrchr(plan->file, '/');
-    char *name = secret_join("servetel-auth-", o->all          ? "all"
-                                               : slash != NULL ? slash + 1
-                                                               : command_profile(o));
+    const char *whole = o->all ? "all" : plan->file != NULL ? plan->file : command_profile(o);
+    char *name = secret_join("servetel-auth-", slash != NULL ? slash + 1 : whole), *longer;
+    bool is_unique = slash == NULL;
 
     for (char *c = name; *c != '\0'; c++) {
-        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) == NULL)
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) ==
+            NULL) {
             *c = '_';
+            is_unique = false;
+        }
     }
-    return name;
+    if (is_unique)
+        return name;
+    longer = secret_format("%s-%08x", name, (unsigned)token_checksum(whole));
+    secret_free(name);
+    return longer;
 }
 
 static char *systemd(const struct plan *plan)
@@ -278,6 +290,9 @@ static char *systemd(const struct plan *plan)
     const struct options *o = plan->options;
     char *line = command_line(plan, FOR_UNIT_COMMAND), minutes[256], hours[128], *text, *dir = NULL;
     char *name = unit_name(plan);
+    const char *whose = o->all               ? "all profiles"
+                        : plan->file != NULL ? name + strlen("servetel-auth-")
+                                             : command_profile(o);
 
     if (plan->dir != NULL) {
         char *assignment = secret_format("SERVETEL_AUTH_DIR=%s", plan->dir);
@@ -306,10 +321,8 @@ static char *systemd(const struct plan *plan)
                          "\n"
                          "[Install]\n"
                          "WantedBy=timers.target",
-                         name, o->all ? "all profiles" : command_profile(o),
-                         dir != NULL ? "Environment=" : "", dir != NULL ? dir : "",
-                         dir != NULL ? "\n" : "", line, name,
-                         o->all ? "all profiles" : command_profile(o), hours, minutes);
+                         name, whose, dir != NULL ? "Environment=" : "", dir != NULL ? dir : "",
+                         dir != NULL ? "\n" : "", line, name, whose, hours, minutes);
     secret_free(dir);
     secret_free(name);
     secret_free(line);

@@ -84,8 +84,9 @@ static int print_json(const struct status *list, size_t count, int64_t now)
 /* Where stdout is no terminal, what the notes would say goes to stderr. */
 static void warn(const struct status *status, int64_t now)
 {
-    int days = profile_password_days(&status->profile, now);
-    char when[CLOCK_TEXT_SIZE], *warning = status_warning(status);
+    char when[CLOCK_TEXT_SIZE], text[PROFILE_PASSWORD_TEXT_SIZE];
+    const char *password = profile_password_text(&status->profile, now, text);
+    char *warning = status_warning(status);
 
     if (status->error.result != RESULT_OK)
         msg_error("%s", status->error.text);
@@ -99,9 +100,8 @@ static void warn(const struct status *status, int64_t now)
                  clock_format(status->profile.unattended_login_at, when), command);
         secret_free(command);
     }
-    if (days >= 0)
-        msg_warn("the password of '%s' expires in %d day%s: change it and log in again",
-                 status->name, days, days == 1 ? "" : "s");
+    if (password != NULL)
+        msg_warn("the password of '%s' %s: change it and log in again", status->name, password);
 }
 
 static int print_text(const struct status *list, size_t count, int64_t now)

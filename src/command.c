@@ -62,13 +62,14 @@ char *command_host(const struct renewal *renewal)
 void command_warn(const struct renewal *renewal)
 {
     const struct profile *profile = &renewal->profile;
-    int days = profile_password_days(profile, clock_epoch_s());
+    char text[PROFILE_PASSWORD_TEXT_SIZE];
+    const char *password = profile_password_text(profile, clock_epoch_s(), text);
 
     if (renewal->exposed_file)
         msg_warn("others can read the password file: chmod 600 '%s'", profile->password_file);
-    if (days >= 0)
-        msg_warn("the password of '%s' expires in %d day%s: change it and log in again",
-                 renewal->cache.name, days, days == 1 ? "" : "s");
+    if (password != NULL)
+        msg_warn("the password of '%s' %s: change it and log in again", renewal->cache.name,
+                 password);
 }
 
 const char *command_expiry(const struct profile *profile, char text[COMMAND_EXPIRY_SIZE])

@@ -20,8 +20,9 @@
 /* How long a signal waits for the answer to a refresh. Most come within a second, and who stops us,
  * an init system or a person, waits longer than two before he does worse. */
 #define ANSWER_GRACE_MS 2000
-/* Descriptors of a slot (lock, temporary file, directory), and what the process has besides. */
-#define SLOT_FDS 3
+/* Descriptors of a slot (lock, temporary file, directory, a command's pipe), and what the process
+ * has besides. */
+#define SLOT_FDS 4
 /* Slots at once at the most: each is some 16 KiB. */
 #define SLOTS_MAX 2000
 #define OTHER_FDS 40
@@ -60,7 +61,6 @@ struct loop {
 static void commit_group(struct slot *group)
 {
     const char *synced = NULL;
-    struct error sync_error = {.result = RESULT_OK};
 
     for (struct slot *s = group; s != NULL; s = s->next_commit) {
         struct renewal *r = s->renewal;
@@ -72,12 +72,11 @@ static void commit_group(struct slot *group)
 
         if (r->commit_error.result != RESULT_OK)
             continue;
-        if (synced == NULL || strcmp(synced, r->cache.dir_path) != 0) {
-            sync_error.result = cache_sync(&r->cache, &sync_error);
-            synced = r->cache.dir_path;
-        }
-        if (sync_error.result != RESULT_OK)
-            r->commit_error = sync_error;
+        if (synced != NULL && strcmp(synced, r->cache.dir_path) == 0)
+            continue;
+        /* Where it fails each says so of its own file. */
+        r->commit_error.result = cache_sync(&r->cache, &r->commit_error);
+        synced = r->commit_error.result == RESULT_OK ? r->cache.dir_path : NULL;
     }
 }
 
@@ -155,6 +154,7 @@ static bool commit(const struct committer *c, struct slot *slot)
 static bool request(struct loop *loop, struct slot *slot)
 {
     struct renewal *r = slot->renewal;
+    int64_t left_ms;
 
     if (slot->started) {
         if (!r->reply.done)
@@ -168,13 +168,20 @@ static bool request(struct loop *loop, struct slot *slot)
         request_pool_open(&loop->pool, loop->drive->cacert, loop->jobs, &loop->pool_error) !=
             RESULT_OK)
         loop->pool = NULL;
+    left_ms = r->deadline_ms - clock_monotonic_ms();
+    if (left_ms <= 0) { /* it waited that long for others of --all */
+        reply_clear(&r->reply);
+        r->reply.fate = REQUEST_NOT_SENT;
+        error_set(&r->reply.error, RESULT_TEMPORARY, "no time was left for the request");
+        return true;
+    }
     if (loop->pool == NULL) {
         reply_clear(&r->reply);
         r->reply.fate = REQUEST_NOT_SENT;
         r->reply.error = loop->pool_error;
         return true;
     }
-    request_start(loop->pool, &r->request, &r->reply, r->request_timeout_ms);
+    request_start(loop->pool, &r->request, &r->reply, left_ms);
     slot->started = true;
     loop->in_flight++;
     return false;

@@ -145,6 +145,7 @@ static bool is_choice(const char *choices, const char *value)
 static enum result set_value(struct options *options, const struct option_spec *spec,
                              const char *source, const char *value, struct error *error)
 {
+    struct error inner;
     int64_t number;
 
     switch (spec->kind) {
@@ -152,8 +153,8 @@ static enum result set_value(struct options *options, const struct option_spec *
         *(bool *)slot(options, spec) = true;
         return RESULT_OK;
     case URL:
-        if (url_check(value, error) != RESULT_OK)
-            return error->result;
+        if (url_check(value, &inner) != RESULT_OK)
+            return error_set(error, inner.result, "%s: %s", source, inner.text);
         break;
     case PROFILE:
         if (!profile_name_is_valid(value))
@@ -404,6 +405,8 @@ enum result options_parse(struct options *options, int user, const char *name, b
         if (given[i] && specs[i].offset == AT(file))
             options->file_is_flag = true;
     }
+    if (options->help || options->version)
+        return RESULT_OK; /* whatever the environment says */
     return read_environment(options, user, given, error);
 }
 

@@ -1,6 +1,7 @@
 #include "profile.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "json.h"
@@ -240,4 +241,17 @@ int profile_password_days(const struct profile *profile, int64_t now)
         return -1;
     /* Begun days count: the service says "5" until the fifth day is over. */
     return left_s < 0 ? 0 : (int)((left_s + 86399) / 86400);
+}
+
+const char *profile_password_text(const struct profile *profile, int64_t now,
+                                  char text[PROFILE_PASSWORD_TEXT_SIZE])
+{
+    int days = profile_password_days(profile, now);
+
+    if (days < 0)
+        return NULL;
+    if (days == 0)
+        return "has expired or does so today";
+    snprintf(text, PROFILE_PASSWORD_TEXT_SIZE, "expires in %d day%s", days, days == 1 ? "" : "s");
+    return text;
 }

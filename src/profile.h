@@ -64,5 +64,9 @@ bool profile_login_was_refused(const struct profile *profile);
 enum profile_state profile_state(const struct profile *profile, int64_t now);
 /* Days until the password expires if a person should be warned (14 or fewer), else -1. */
 int profile_password_days(const struct profile *profile, int64_t now);
+/* The same in words, "expires in 5 days"; NULL if nobody need be warned. */
+#define PROFILE_PASSWORD_TEXT_SIZE 48
+const char *profile_password_text(const struct profile *profile, int64_t now,
+                                  char text[PROFILE_PASSWORD_TEXT_SIZE]);
 
 #endif

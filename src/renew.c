@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "msg.h"
 #include "password.h"
+#include "signals.h"
 #include "token.h"
 #include "url.h"
 
@@ -514,7 +515,6 @@ static enum renew_step refresh(struct renewal *r)
         return finish(r);
     request_clear(&r->request);
     api_refresh(&r->request, renew_api_url(r), r->profile.token, r->scheme);
-    r->request_timeout_ms = left_ms(r);
     r->state = STATE_REFRESH_ANSWERED;
     return RENEW_REQUEST;
 }
@@ -671,6 +671,17 @@ static enum renew_step find_password(struct renewal *r)
     const struct profile *p = &r->profile;
     struct password_file file;
 
+    if (changes_account(r)) {
+        char *own = url_host(p->api_url), *other = url_host(renew_api_url(r));
+
+        error_set(&r->error, RESULT_USAGE,
+                  "the remembered password is for %s and is not sent to %s: see to --api-url and "
+                  "SERVETEL_API_URL",
+                  own, other);
+        secret_free(own);
+        secret_free(other);
+        return fail(r);
+    }
     secret_clear(&r->password);
     r->password = SECRET(PASSWORD_LENGTH_MAX);
     r->tries_left = r->wish.retries;
@@ -737,7 +748,6 @@ static enum renew_step login(struct renewal *r)
     }
     request_clear(&r->request);
     api_login(&r->request, renew_api_url(r), email, password);
-    r->request_timeout_ms = left_ms(r);
     r->state = STATE_LOGIN_ANSWERED;
     return RENEW_REQUEST;
 }
@@ -761,6 +771,7 @@ static enum renew_step take_logged_in(struct renewal *r, const struct api_answer
         take_login(r);
     take_token(r, answer->token, answer->token_type, answer->obtained_at, answer->expires_at);
     r->profile.logged_in_at = answer->obtained_at;
+    r->profile.password_expires_at = 0; /* it may be a new one */
     take_password_days(r, answer);
     r->action = RENEW_LOGGED_IN;
     return commit(r, STATE_COMMITTED);
@@ -813,7 +824,7 @@ static bool succeeds(struct renewal *r, const char *what, const char *token)
 static enum renew_step token_printed(struct renewal *r)
 {
     static const char what[] = "the token command";
-    int64_t old_expires_at = r->profile.expires_at, now = clock_epoch_s();
+    int64_t now = clock_epoch_s();
     int64_t old_ttl_s = profile_ttl_s(&r->profile, now);
     struct token_claims claims;
     enum renew_step step;
@@ -829,8 +840,8 @@ static enum renew_step token_printed(struct renewal *r)
         return finish(r);
     claims = token_claims(r->child.line.data);
     fresher = r->profile.token == NULL ||
-              (strcmp(r->profile.token, r->child.line.data) != 0 &&
-               (!claims.has_exp || claims.exp >= old_expires_at || old_ttl_s == 0));
+              token_is_newer(r->child.line.data, r->profile.token, r->profile.expires_at) ||
+              (old_ttl_s == 0 && strcmp(r->child.line.data, r->profile.token) != 0);
     if (fresher && claims.has_exp && claims.exp <= now)
         fresher = false;
     if (!fresher) {
@@ -854,7 +865,6 @@ static enum renew_step adopt_printed(struct renewal *r)
 {
     static const char what[] = "the adopt command";
     struct profile *p = &r->profile;
-    struct token_claims claims;
     enum renew_step step;
 
     if (!child_ended_well(r, what, &step)) {
@@ -874,11 +884,9 @@ static enum renew_step adopt_printed(struct renewal *r)
             return finish(r);
         r->published = r->child.line;
         r->child.line = SECRET(CHILD_LINE_MAX);
-        claims = token_claims(r->published.data);
         /* Of two that end in the same second the published one is newer, but for a publication
          * that failed. */
-        if (p->token == NULL || (strcmp(p->token, r->published.data) != 0 &&
-                                 (!claims.has_exp || claims.exp >= p->expires_at))) {
+        if (p->token == NULL || token_is_newer(r->published.data, p->token, p->expires_at)) {
             msg_verbose("%s: adopting the published token", r->cache.name);
             import_token(r, r->published.data);
             remember_url(r);
@@ -905,13 +913,15 @@ static enum renew_step adopt_committed(struct renewal *r)
 
 static enum renew_step start_hook(struct renewal *r)
 {
-    char *profile = secret_format("SERVETEL_PROFILE=%s", r->cache.name);
+    bool is_file = strcmp(r->cache.name, r->cache.path) == 0;
+    char *profile = secret_join("SERVETEL_PROFILE=", is_file ? "" : r->cache.name);
+    char *file = secret_join("SERVETEL_AUTH_FILE=", is_file ? r->cache.path : "");
     char *url = secret_format("SERVETEL_API_URL=%s", renew_api_url(r));
     char *expires_at = r->profile.expires_at == TOKEN_NO_EXPIRY
                            ? secret_copy("SERVETEL_EXPIRES_AT=")
                            : secret_format("SERVETEL_EXPIRES_AT=%lld",
                                            (long long)r->profile.expires_at);
-    const char *const environment[] = {profile, url, expires_at, NULL};
+    const char *const environment[] = {profile, file, url, expires_at, NULL};
     enum renew_step step;
 
     cache_abandon(&r->cache);
@@ -919,11 +929,17 @@ static enum renew_step start_hook(struct renewal *r)
     msg_verbose("%s: running the hook", r->cache.name);
     r->deadline_ms = clock_monotonic_ms() + r->wish.timeout_ms; /* the renewal's time is spent */
     r->hook_input = SECRET(TOKEN_LENGTH_MAX);
-    if (!secret_append_text(&r->hook_input, r->profile.token))
+    if (signals_caught()) { /* it would be killed at once */
+        msg_warn("%s: the token is stored, but the hook was not run: a signal came", r->cache.name);
+        error_set(&r->error, RESULT_INTERRUPTED, "interrupted");
+        step = finish(r);
+    } else if (!secret_append_text(&r->hook_input, r->profile.token)) {
         step = finish(r); /* never: it is no longer than that */
-    else
+    } else {
         step = run_child(r, r->wish.on_change, &r->hook_input, environment, false, STATE_HOOKED);
+    }
     secret_free(profile);
+    secret_free(file);
     secret_free(url);
     secret_free(expires_at);
     return step;
@@ -1041,6 +1057,8 @@ void renew_begin(struct renewal *r, const struct renew_wish *wish, const char *p
 
 void renew_interrupt(struct renewal *r)
 {
+    if (r->state == STATE_HOOKED)
+        msg_warn("%s: the token is stored, but a signal stopped the hook", r->cache.name);
     error_set(&r->error, RESULT_INTERRUPTED, "interrupted");
     finish(r);
 }

@@ -11,8 +11,8 @@
  * A hook (on_change) runs after the token is stored and the lock let go; its failure is
  * RESULT_FAILED and the token stays stored.
  *
- * Waits are never made here: a taken lock or a pause is RENEW_PAUSE, so that one profile does not
- * hold up another.
+ * Waits are not made here: a taken lock or a pause is RENEW_PAUSE, so that one profile does not
+ * hold up another. (A password file that is read while it is a FIFO has until the deadline.)
  */
 #ifndef RENEW_H
 #define RENEW_H
@@ -92,10 +92,9 @@ struct renewal {
     /* between the machine and its driver */
     struct request request;
     struct reply reply;
-    int64_t request_timeout_ms;
     struct child child;
     int64_t pause_until_ms;
-    int64_t deadline_ms;
+    int64_t deadline_ms; /* the request's, too; monotonic */
     char *text;
     bool stored;
     struct error commit_error;

@@ -480,6 +480,25 @@ static void finish(struct transfer *transfer, CURLcode code)
 
 /* ---- the pool ---- */
 
+/* libcurl lets the two descriptors with which a multi handle wakes itself be inherited. They are
+ * the two lowest that are free. */
+static void *open_multi(const struct libcurl *curl)
+{
+    int fds[2] = {fd_open("/dev/null", O_RDONLY), fd_open("/dev/null", O_RDONLY)};
+    void *multi;
+
+    for (int i = 0; i < 2; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    multi = curl->multi_init();
+    for (int i = 0; i < 2; i++) {
+        if (fds[i] >= 0)
+            fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+    }
+    return multi;
+}
+
 enum result request_pool_open(struct request_pool **pool_slot, const char *cacert, int connections,
                               struct error *error)
 {
@@ -490,7 +509,7 @@ enum result request_pool_open(struct request_pool **pool_slot, const char *cacer
         request_pool_close(pool);
         return error->result;
     }
-    pool->multi = secret_require(pool->curl->multi_init());
+    pool->multi = secret_require(open_multi(pool->curl));
     pool->curl->multi_setopt(pool->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)connections);
     pool->curl->multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long)connections);
     *pool_slot = pool;

@@ -77,6 +77,8 @@ static const struct state_name {
     [PROFILE_RENEWABLE] = {"expired, renewable", "renewable"},
     [PROFILE_LOGIN_NEEDED] = {"login needed", "login_needed"},
 };
+/* No token either, but a password. */
+static const struct state_name obtainable = {"no token, renewable", "renewable"};
 
 static const struct state_name *state_name(const struct status *status)
 {
@@ -84,7 +86,11 @@ static const struct state_name *state_name(const struct status *status)
 
     if (status->error.result == RESULT_NO_TOKEN)
         return &state_names[PROFILE_EMPTY];
-    return status->error.result == RESULT_OK ? &state_names[status->state] : &unusable;
+    if (status->error.result != RESULT_OK)
+        return &unusable;
+    if (status->state == PROFILE_RENEWABLE && status->profile.token == NULL)
+        return &obtainable;
+    return &state_names[status->state];
 }
 
 const char *status_state(const struct status *status)
@@ -366,7 +372,7 @@ static void put_note(struct secret *out, const struct status *status, const char
 static void put_notes(struct secret *out, const struct status *status, int64_t now, bool alone)
 {
     const struct profile *p = &status->profile;
-    int days = profile_password_days(p, now);
+    char password[PROFILE_PASSWORD_TEXT_SIZE];
     char when[CLOCK_TEXT_SIZE], text[512], *warning = status_warning(status);
 
     if (status->error.result != RESULT_OK) {
@@ -390,8 +396,8 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
                  clock_format(p->retry_at, when));
         put_note(out, status, text);
     }
-    if (days >= 0) {
-        snprintf(text, sizeof text, "the password expires in %d day%s", days, days == 1 ? "" : "s");
+    if (profile_password_text(p, now, password) != NULL) {
+        snprintf(text, sizeof text, "the password %s", profile_password_text(p, now, password));
         put_note(out, status, text);
     }
     if (!alone || p->token == NULL)

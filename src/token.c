@@ -116,6 +116,17 @@ struct token_claims token_claims(const char *token)
     return claims;
 }
 
+bool token_is_newer(const char *token, const char *than, int64_t than_expires_at)
+{
+    struct token_claims claims = token_claims(token), old = token_claims(than);
+
+    if (strcmp(token, than) == 0)
+        return false;
+    if (claims.has_nbf && old.has_nbf && claims.nbf != old.nbf)
+        return claims.nbf > old.nbf;
+    return !claims.has_exp || claims.exp >= than_expires_at;
+}
+
 enum result token_answer_life(int64_t expires_in, const struct token_claims *claims,
                               bool iat_is_old, struct token_life *life, struct error *error)
 {

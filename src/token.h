@@ -44,6 +44,11 @@ char *token_payload(const char *token);
 /* The times among its claims; all absent if it is not a JWT. */
 struct token_claims token_claims(const char *token);
 
+/* Whether a token that comes from elsewhere is to take another one's place: it is another, and was
+ * made later by its nbf (which the service sets anew at each renewal, and iat not), or, where that
+ * says nothing, ends no earlier. than_expires_at: as it is cached. */
+bool token_is_newer(const char *token, const char *than, int64_t than_expires_at);
+
 /* The life of a token that came in an answer, as far as it can be told: expires_in unless 0; else
  * exp counted from nbf or iat; else the documented hour. RESULT_PROTOCOL if that is not positive or
  * over ten years. iat_is_old: iat is the first login's, not this token's (the service keeps it when

@@ -146,10 +146,14 @@ static void remove_if_dead(const char *dir, const char *name)
 
 void token_file_sweep(const struct cache *cache, bool all)
 {
-    const char *base = all || cache->target == NULL ? NULL : base_name(cache->target);
-    DIR *dir = cache->target == NULL ? NULL : opendir(cache->dir_path);
     struct dirent *entry;
+    const char *base;
+    DIR *dir;
 
+    if (cache->dir_path == NULL)
+        return;
+    base = all ? NULL : base_name(cache->target);
+    dir = opendir(cache->dir_path);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         if (is_lock_name(entry->d_name, base))
             remove_if_dead(cache->dir_path, entry->d_name);

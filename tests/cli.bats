@@ -73,6 +73,20 @@ EOT
     assert_nothing_sent
 }
 
+@test "help comes whatever the environment says, and a bad variable is named" {
+    export SERVETEL_PROFILE=/x SERVETEL_API_URL=ftp://x
+    try refresh --help
+    assert_done
+    assert_stderr_empty
+    try refresh --version
+    assert_done
+    try refresh
+    assert_failed 2
+    SERVETEL_PROFILE='' try refresh
+    assert_failed 2
+    assert_stderr_has 'SERVETEL_API_URL: the API URL must start with https://'
+}
+
 @test "--version is one line on stdout, status 0, wherever it stands" {
     try --version
     assert_done

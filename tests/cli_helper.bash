@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What cli.bats, login.bats, refresh.bats and show.bats share beyond helper.bash: load it after that.
+# What the tests of single commands share beyond helper.bash: load it after that.
 
 # capture COMMAND...: status, output and stderr, as `run --separate-stderr` sets them, in half its time:
 # tables of a hundred cases add up.

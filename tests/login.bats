@@ -774,6 +774,12 @@ status-6 {"merge":{"expires_in":{}}}'
     assert_done
 }
 
+@test "a login whose answer tells no end of the password forgets the old one's" {
+    write_cache '.password_expires_at = $now + 80000'
+    login
+    assert_equal "$(cached 'has("password_expires_at")')" false
+}
+
 @test "a password that expires within 14 days is warned about" {
     server_config '{"number_of_days_left":15}'
     try_login "$PW" -e "$EMAIL"

@@ -312,6 +312,40 @@ assert_renewed() {
     done
 }
 
+@test "no two profiles or files share the names of their units" {
+    local names=() name
+    for name in a@b a+b a_b 'a_b-0b7a7f4c'; do
+        schedule systemd -p "$name" >"printed.$name"
+        names+=("$(sed -n '1s/.*\///p' "printed.$name")")
+    done
+    mkdir one two
+    for name in one two; do
+        login -f "$name/my.json"
+        schedule systemd -f "$name/my.json" >"printed.$name"
+        names+=("$(sed -n '1s/.*\///p' "printed.$name")")
+        grep -q '^Description=Keep a Servetel token fresh (my.json-[0-9a-f]*)$' "printed.$name"
+    done
+    assert_equal "$(printf '%s\n' "${names[@]}" | sort -u | wc -l)" 6
+    assert_equal "${names[2]}" servetel-auth-a_b.service
+}
+
+@test "a --min-ttl below the interval is warned about: a token could end between two runs" {
+    login
+    run --separate-stderr servetel-auth schedule cron --min-ttl 10m
+    assert_status 0
+    assert_stderr_has '15 min later: give --min-ttl 15m or more'
+    crontab_accepts "$output"
+    run --separate-stderr servetel-auth schedule cron --min-ttl 15m
+    assert_status 0
+    assert_stderr_empty
+}
+
+@test "a reader's token without an end is scheduled: the next one may have one" {
+    servetel-auth login -q --token-command 'echo made-up'
+    run --separate-stderr servetel-auth schedule cron
+    assert_status 0
+}
+
 @test "the units work with a blank, a %, quotes, a \$ and a backslash in the directory" {
     export SERVETEL_AUTH_DIR="$ODD_DIR"
     login

@@ -99,6 +99,21 @@ row() { grep "^$1 " <<<"$output"; }
     assert_stdout_has 'ending: the password expires in 1 day'
 }
 
+@test "a profile without a token that can get one is no expired one, and an ended password is told" {
+    write_cache 'del(.access_token, .expires_at) | .password_command = "echo x"'
+    write_cache '.password_expires_at = $now - 80000' ended
+    try status
+    assert_done
+    assert_stdout_has $'\t-\tno token, renewable\t-'
+    assert_stderr_has "the password of 'ended' has expired or does so today: change it"
+    try refresh --dry-run
+    assert_done
+    assert_stdout 'default: would log in with the remembered password: there is no token'
+    on_terminal -- servetel-auth status
+    assert_stdout_has 'no token, renewable'
+    assert_stdout_has 'ended: the password has expired or does so today'
+}
+
 @test "elsewhere than on a terminal: one line a profile, six fields between tabs, no colour, no bar" {
     many_profiles
     unset NO_COLOR

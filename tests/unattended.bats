@@ -5,6 +5,7 @@
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 
 load helper
+load cli_helper
 
 setup_file() { server_start; }
 
@@ -150,6 +151,17 @@ indian_time() {
     assert_status 0
     assert_stdout_empty
     assert_stderr_once 'chmod .*pw'
+}
+
+@test "the remembered password is not sent to another host than it is for" {
+    remember
+    end_refresh_window
+    run --separate-stderr servetel-auth refresh --api-url "http://localhost:$API_PORT/v1"
+    assert_status 2
+    assert_stderr_has "the remembered password is for 127.0.0.1:$API_PORT and is not sent to localhost:$API_PORT"
+    SERVETEL_API_URL="http://localhost:$API_PORT/v1" run --separate-stderr servetel-auth show --min-ttl 2h
+    assert_status 2
+    assert_requests login 1
 }
 
 @test "a 500 on refresh is taken for a refusal and logs in again, once" {
@@ -530,6 +542,43 @@ indian_time() {
     run grep -F "$token" env args
     [ "$status" -eq 1 ]
     token_works "$token"
+}
+
+@test "the hook's environment names the same cache, so that the program can be used in it" {
+    local show='servetel-auth show --cached >"$HOME/shown"; env >"$HOME/env"; ls -l /proc/self/fd >"$HOME/fds"'
+    login -p work
+    SERVETEL_AUTH_FILE=elsewhere.json servetel-auth refresh -q -p work --on-change "$show"
+    assert_equal "$(cat shown)" "$(cached_token work)"
+    assert_equal "$(grep -E '^SERVETEL_(PROFILE|AUTH_FILE)=' env | sort | xargs)" 'SERVETEL_AUTH_FILE= SERVETEL_PROFILE=work'
+    ! grep socket fds || fail_with "inherited" "$(cat fds)"
+    login -f my.json
+    SERVETEL_PROFILE=work servetel-auth refresh -q -f my.json --on-change "$show"
+    assert_equal "$(cat shown)" "$(jq -r .access_token my.json)"
+    assert_equal "$(grep -E '^SERVETEL_(PROFILE|AUTH_FILE)=' env | sort | xargs)" 'SERVETEL_AUTH_FILE=my.json SERVETEL_PROFILE='
+}
+
+@test "a hook that a signal leaves out or stops is told of" {
+    local status
+    login
+    server_script refresh '{"delay":0.4}'
+    background servetel-auth refresh --on-change 'touch "$HOME/ran"'
+    retry_until 20 has_requests refresh 1
+    kill -s TERM "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_equal "$status" 143
+    token_works "$(cached_token)"
+    [ ! -e ran ]
+    grep -q 'default: the token is stored, but the hook was not run: a signal came' "$BG_ERR"
+
+    background servetel-auth refresh --on-change 'touch "$HOME/ran"; exec sleep 600'
+    retry_until 20 test -e ran
+    kill -s TERM "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_equal "$status" 143
+    token_works "$(cached_token)"
+    grep -q 'default: the token is stored, but a signal stopped the hook' "$BG_ERR"
 }
 
 @test "the hook runs for an unattended login too" {
@@ -1093,4 +1142,19 @@ runs() { wc -l <"$HOME/runs"; }
     assert_status 7
     [[ "$stderr" == *'the token command'* ]] || fail_with_run 'the command is not named'
     assert_equal "$(cached_token)" "$snapshot_before"
+}
+
+@test "a newer token that ends earlier is taken: by its nbf, since lives may become shorter" {
+    jwt "{\"nbf\":$((EPOCHSECONDS - 100)),\"exp\":$((EPOCHSECONDS + 3500))}" >token
+    quietly login --token-command "cat '$HOME/token'"
+    jwt "{\"nbf\":$((EPOCHSECONDS - 10)),\"exp\":$((EPOCHSECONDS + 600))}" >token
+    run --separate-stderr servetel-auth refresh --json
+    assert_status 0
+    assert_equal "$(jq -r .action <<<"$output")" renewed
+    assert_equal "$(cached_token)" "$(cat token)"
+    jwt "{\"nbf\":$((EPOCHSECONDS - 50)),\"exp\":$((EPOCHSECONDS + 3550))}" >token # from a store that lags
+    run --separate-stderr servetel-auth refresh --json
+    assert_status 0
+    assert_equal "$(jq -r .action <<<"$output")" kept
+    [ "$(cached_token)" != "$(cat token)" ]
 }

@@ -512,3 +512,34 @@ TEST(a_fingerprint_keeps_its_leading_zeros)
             return;
     }
 }
+
+/* Which of two tokens is the later one; the old one is cached with an end at 2000. */
+TEST(the_later_token_is_told_by_nbf_then_by_its_end)
+{
+    static const struct {
+        const char *token, *than;
+        bool newer;
+    } table[] = {
+        {"{\"nbf\":200,\"exp\":1500}", "{\"nbf\":100,\"exp\":2000}",
+         true}, /* lives became shorter */
+        {"{\"nbf\":100,\"exp\":2500}", "{\"nbf\":200,\"exp\":2000}", false},
+        {"{\"nbf\":100,\"exp\":2500}", "{\"nbf\":100,\"exp\":2000}", true},
+        {"{\"nbf\":100,\"exp\":2000,\"jti\":1}", "{\"nbf\":100,\"exp\":2000}", true},
+        {"{\"nbf\":100,\"exp\":1999}", "{\"nbf\":100,\"exp\":2000}", false},
+        {"{\"exp\":1999}", "{\"nbf\":100,\"exp\":2000}", false},
+        {"{\"exp\":2000}", "{\"nbf\":100,\"exp\":2001}", true}, /* the cached end counts */
+        {"{\"nbf\":100}", "{\"exp\":2000}", true},
+        {"{\"nbf\":100,\"exp\":2500}", "{\"nbf\":100,\"exp\":2500}", false}, /* the same */
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char *token = jwt_of(table[i].token), *than = jwt_of(table[i].than);
+
+        if (!CHECK(token_is_newer(token, than, 2000) == table[i].newer))
+            printf("# %s than %s\n", table[i].token, table[i].than);
+        secret_free(token);
+        secret_free(than);
+    }
+    CHECK(token_is_newer("abc", "def", 2000));
+    CHECK(!token_is_newer("abc", "abc", 2000));
+}
