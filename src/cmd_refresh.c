@@ -259,7 +259,7 @@ static enum result foresee(const struct options *options, const char *name, cons
 
         plan = renew_decide(&profile, keep_above_s, clock_epoch_s(), &why);
         line = secret_format("%s: %s: %s", cache.name, plans[plan], why);
-        if (profile.token != NULL) {
+        if (profile_ttl_s(&profile, clock_epoch_s()) > 0) {
             char *more = secret_format("%s (it lasts %s)", line, command_expiry(&profile, expiry));
 
             secret_free(line);

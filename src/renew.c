@@ -256,7 +256,7 @@ static enum renew_step carry_out(struct renewal *r)
     case RENEW_PLAN_NONE:
         break;
     }
-    error_set(&r->error, RESULT_NO_TOKEN, "nothing to use for '%s': %s", r->cache.name, why);
+    error_set(&r->error, RESULT_NO_TOKEN, "no usable token: %s", why);
     append_login_advice(r);
     return finish(r);
 }

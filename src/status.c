@@ -402,7 +402,7 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
     }
     if (!alone || p->token == NULL)
         return;
-    if (p->expires_at != TOKEN_NO_EXPIRY) {
+    if (p->expires_at != TOKEN_NO_EXPIRY && p->blacklisted_at == 0) {
         snprintf(text, sizeof text, "the token %s %s",
                  p->expires_at <= now ? "ended" : "lasts until", clock_format(p->expires_at, when));
         put_note(out, status, text);

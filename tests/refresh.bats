@@ -414,7 +414,7 @@ assert_endpoints() {
     assert_about "$(cached .blacklisted_at)" "$EPOCHSECONDS"
     try refresh
     assert_failed 3
-    assert_stderr_has "nothing to use for 'default': the service has blacklisted the token: run servetel-auth login"
+    assert_stderr_has 'no usable token: the service has blacklisted the token: run servetel-auth login'
     try refresh --all --min-ttl 1m
     assert_failed 3
     try show
