@@ -204,8 +204,10 @@ static enum result refused(const struct api_question *question, const struct cJS
               answer->status, said);
     /* "The token has been blacklisted": a refresh or a logout elsewhere has spent it. (A gateway
      * may blacklist an address.) */
-    answer->blacklisted = question->operation == API_REFRESH && strstr(said, "token") != NULL &&
-                          strstr(said, "blacklisted") != NULL;
+    for (char *c = said; *c != '\0'; c++) /* said is not needed any more */
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    answer->blacklisted = question->operation == API_REFRESH &&
+                          strstr(said, "token has been blacklisted") != NULL;
     secret_free(said);
     return RESULT_REFUSED;
 }

@@ -31,8 +31,7 @@ static const char *environment(const char *name)
 
 /* ---- names and places ---- */
 
-/* In secret memory; NULL when there is no telling. */
-static char *profile_directory(struct error *error)
+char *cache_directory(struct error *error)
 {
     const char *dir = environment("SERVETEL_AUTH_DIR"), *home = environment("HOME");
 
@@ -90,7 +89,7 @@ static int compare_names(const void *a, const void *b)
 
 enum result cache_list(char ***names, size_t *count, struct error *error)
 {
-    char *dir_path = profile_directory(error);
+    char *dir_path = cache_directory(error);
     struct dirent *entry;
     size_t room = 0;
     DIR *dir;
@@ -166,10 +165,10 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
     memset(cache, 0, sizeof *cache);
     cache->lock_fd = cache->temp_fd = cache->dir_fd = -1;
     if (file != NULL) {
-        cache->name = secret_copy(file);
+        cache->name = secret_join(strchr(file, '/') == NULL ? "./" : "", file);
         cache->path = secret_copy(file);
     } else {
-        dir = profile_directory(error);
+        dir = cache_directory(error);
         if (dir == NULL)
             return error->result;
         cache->name = secret_copy(profile);
@@ -261,6 +260,11 @@ static enum result read_file(struct cache *cache, int fd, struct secret *text, s
     if (len < 0)
         return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
     return RESULT_OK;
+}
+
+bool cache_is_linked(const struct cache *cache)
+{
+    return cache->target != NULL && strcmp(cache->target, cache->path) != 0;
 }
 
 bool cache_exists(const struct cache *cache)

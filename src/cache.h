@@ -31,9 +31,9 @@
 #include "result.h"
 
 struct cache {
-    char *name;      /* the profile's, or the path where the user named a file */
-    char *path;      /* as the user would write it */
-    char *target;    /* the same, links followed */
+    char *name;   /* the profile's; or, where the user named a file, its path, with a slash in it */
+    char *path;   /* as the user would write it */
+    char *target; /* the same, links followed */
     char *lock_path; /* beside the target, likewise below */
     char *temp_path;
     char *dir_path;
@@ -42,6 +42,11 @@ struct cache {
     bool replaceable;      /* after cache_read failed: `login` may replace the file */
     struct stat last_seen; /* what cache_read read; st_ino 0 for nothing */
 };
+
+/* Where profiles are, in secret memory; NULL when there is no telling. */
+char *cache_directory(struct error *error);
+/* Whether the cache is a link to a file elsewhere. */
+bool cache_is_linked(const struct cache *cache);
 
 /* The names of all profiles in the directory, sorted; free each and the list with secret_free. */
 enum result cache_list(char ***names, size_t *count, struct error *error) MUST_CHECK;

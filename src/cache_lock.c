@@ -119,6 +119,7 @@ void cache_note_answered(struct cache *cache)
 bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64_t pause_s)
 {
     char fingerprint[TOKEN_FINGERPRINT_SIZE], note[TOKEN_FINGERPRINT_SIZE] = "";
+    int64_t rested_s;
     struct stat st;
     bool doubt;
     int fd;
@@ -129,9 +130,9 @@ bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64
     if (fd < 0)
         return false;
     token_fingerprint(token, fingerprint);
+    rested_s = clock_epoch_s() - st.st_mtime; /* negative: the clock was set back */
     doubt = fd_read(fd, note, sizeof note - 1) == (ssize_t)sizeof note - 1 &&
-            memcmp(note, fingerprint, sizeof note) == 0 &&
-            clock_epoch_s() - st.st_mtime >= pause_s &&
+            memcmp(note, fingerprint, sizeof note) == 0 && (rested_s < 0 || rested_s >= pause_s) &&
             (cache->locked || fd_lock(fd, LOCK_SH | LOCK_NB) == 0);
     close(fd);
     return doubt;

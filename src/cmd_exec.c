@@ -30,6 +30,11 @@
  * warns, and a third of an hour is long. Each one has --timeout for itself. */
 #define RETRY_MS 5000
 #define RETRY_DOUBLINGS 4
+/* After a refusal, or a login whose answer was lost (it may have counted towards a lock of the
+ * account), the next one comes when a schedule's would. */
+#define SLOW_RETRY_MS 900000
+/* The renewer's exit status that says so; result_exit_code's are below. */
+#define EXIT_LOST_LOGIN 100
 
 extern char **environ;
 
@@ -64,7 +69,7 @@ struct keeper {
     pid_t renewer;    /* 0 when none runs */
     int64_t retry_ms; /* monotonic: no renewal before */
     int tries;        /* renewals since there was a new token */
-    bool gave_up;     /* a person is needed, and was told so */
+    bool gave_up;     /* a person is needed, and the renewal has said so */
 };
 
 static enum result open_keeper(struct keeper *k, struct error *error)
@@ -74,8 +79,21 @@ static enum result open_keeper(struct keeper *k, struct error *error)
     return token_file_open(&k->file, &k->cache, k->profile.token, error);
 }
 
+/* A renewal that was sent has two seconds for its answer (drive.h), and none outlives the keeper:
+ * in a container, where the keeper may be the first process, it would be killed with it. */
+static void end_renewer(struct keeper *k)
+{
+    if (k->renewer == 0)
+        return;
+    kill(k->renewer, SIGTERM);
+    while (waitpid(k->renewer, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    k->renewer = 0;
+}
+
 static void close_keeper(struct keeper *k)
 {
+    end_renewer(k);
     token_file_close(&k->file);
     cache_close(&k->cache);
     profile_clear(&k->profile);
@@ -96,8 +114,8 @@ static int64_t threshold_s(const struct keeper *k)
     return third_s > min_ttl_s ? third_s : min_ttl_s;
 }
 
-/* In a process of its own: the keeper goes on passing signals and watching the program, and a
- * renewal under way is not cut off by either's end. What it gets reaches us through the cache. */
+/* In a process of its own: the keeper goes on passing signals and watching the program. What it
+ * gets reaches us through the cache. */
 static void start_renewer(struct keeper *k)
 {
     struct renew_wish wish = command_wish(k->options);
@@ -114,7 +132,7 @@ static void start_renewer(struct keeper *k)
     if (k->renewer != 0)
         return;
     setpgid(0, 0); /* ^C is for the program */
-    /* Whoever waits for the end of the program's output does not wait for ours. */
+    /* The program's input and output are its own. */
     null = fd_open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
         msg_warn("cannot open '/dev/null': %s", strerror(errno));
@@ -123,14 +141,23 @@ static void start_renewer(struct keeper *k)
     code = result_exit_code(r.error.result);
     if (code != 0)
         msg_warn("%s", r.error.text);
+    if (code != 0 && r.lost_login)
+        code = EXIT_LOST_LOGIN;
     renew_end(&r);
     _exit(code);
 }
 
 static void reap_renewer(struct keeper *k)
 {
-    if (k->renewer != 0 && waitpid(k->renewer, NULL, WNOHANG) == k->renewer)
-        k->renewer = 0;
+    int status, code;
+
+    if (k->renewer == 0 || waitpid(k->renewer, &status, WNOHANG) != k->renewer)
+        return;
+    k->renewer = 0;
+    code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    k->gave_up = code == result_exit_code(RESULT_NO_TOKEN);
+    if (code == EXIT_LOST_LOGIN || code == result_exit_code(RESULT_REFUSED))
+        k->retry_ms = clock_monotonic_ms() + SLOW_RETRY_MS;
 }
 
 static void look(struct keeper *k)
@@ -163,10 +190,8 @@ static void look(struct keeper *k)
     if (k->renewer != 0 || clock_monotonic_ms() < k->retry_ms)
         return;
     plan = renew_decide(&k->profile, threshold_s(k), clock_epoch_s(), &why);
-    if (plan == RENEW_PLAN_KEEP || plan == RENEW_PLAN_WAIT || k->gave_up)
-        return;
-    k->gave_up = plan == RENEW_PLAN_NONE; /* its renewal says so, once */
-    start_renewer(k);
+    if (plan != RENEW_PLAN_KEEP && plan != RENEW_PLAN_WAIT && !k->gave_up)
+        start_renewer(k);
 }
 
 static int child_pipe[2] = {-1, -1};

@@ -21,6 +21,7 @@ struct login {
     struct profile before; /* the cached profile, empty if there is none or it cannot be used */
     struct secret email, password, token;
     char *password_file; /* absolute */
+    char *name;          /* the cache's */
     bool remembered;
     int64_t deadline_ms;
     struct renew_wish wish;
@@ -35,11 +36,19 @@ static enum result read_before(struct login *login)
 
     result = cache_open(&cache, command_profile(login->options), login->options->file,
                         &login->error);
+    login->name = secret_copy(cache.name);
     if (result == RESULT_OK) {
         result = cache_read(&cache, &login->before, &login->error);
         if (result == RESULT_NO_TOKEN || (result == RESULT_LOCAL && cache.replaceable) ||
             login->options->no_cache)
             result = RESULT_OK;
+    }
+    /* The machine will read no cache then: what it says of the API goes with the wish. */
+    if (result == RESULT_OK && login->options->no_cache && login->wish.api_url == NULL &&
+        login->before.api_url != NULL) {
+        result = url_check(login->before.api_url, &login->error) == RESULT_OK ? RESULT_OK
+                                                                              : RESULT_LOCAL;
+        login->wish.api_url = login->before.api_url;
     }
     cache_close(&cache);
     return result;
@@ -176,9 +185,7 @@ static char *host_of(const struct login *login)
 static enum result fail_refused(struct login *login)
 {
     const struct profile *before = &login->before;
-    char *command = cache_login_command(
-        login->options->file != NULL ? login->options->file : command_profile(login->options),
-        before);
+    char *command = cache_login_command(login->name, before);
     char when[CLOCK_TEXT_SIZE];
 
     error_set(&login->error, RESULT_REFUSED,
@@ -191,7 +198,8 @@ static enum result fail_refused(struct login *login)
 
 static enum result ask_password(struct login *login)
 {
-    bool was_refused = is_same_account(login) && profile_login_was_refused(&login->before);
+    bool was_refused = !login->options->forget_source && !login->options->no_cache &&
+                       is_same_account(login) && profile_login_was_refused(&login->before);
     char *host = host_of(login);
     char *prompt = secret_format("Password of %s at %s%s: ", login->wish.email, host,
                                  was_refused ? " (the remembered one was refused)" : "");
@@ -216,8 +224,9 @@ static enum result find_password(struct login *login)
 {
     const struct options *o = login->options;
     const struct profile *before = &login->before;
-    /* What was refused is sent again when a person names it again, not by a login in a crontab. */
-    bool may_use_remembered = !o->forget_source && is_same_account(login) &&
+    /* What was refused is sent again when a person names it again, not by a login in a crontab.
+     * Without the cache a refusal could not be noted. */
+    bool may_use_remembered = !o->forget_source && !o->no_cache && is_same_account(login) &&
                               !profile_login_was_refused(before);
 
     login->wish.password = &login->password;
@@ -306,7 +315,7 @@ static void report(const struct renewal *r)
 static int log_in(struct login *login)
 {
     const struct options *o = login->options;
-    char *host = host_of(login);
+    char *host = host_of(login), when[CLOCK_TEXT_SIZE];
     struct renewal r;
     int code = 0;
 
@@ -318,6 +327,12 @@ static int log_in(struct login *login)
         code = command_fail(&r.error);
     } else {
         report(&r);
+        if (login->wish.goal == RENEW_GOAL_LOGIN && login->wish.password_file == NULL &&
+            login->wish.password_command == NULL && is_same_account(login) &&
+            profile_login_was_refused(&login->before) && profile_has_source(&r.profile))
+            msg_warn("the remembered password was refused on %s and is not this one: correct it "
+                     "at its source, or login --forget-source",
+                     clock_format(login->before.unattended_login_at, when));
         r.exposed_file = false; /* said already */
         command_warn(&r);
     }
@@ -328,7 +343,7 @@ static int log_in(struct login *login)
         code = code != 0 ? code : printed;
     }
     if (!login->wish.no_cache)
-        token_file_sweep(&r.cache, false);
+        token_file_sweep(&r.cache);
     renew_end(&r);
     return code;
 }
@@ -372,5 +387,6 @@ int cmd_login(const struct options *options)
     secret_clear(&login.password);
     secret_clear(&login.token);
     secret_free(login.password_file);
+    secret_free(login.name);
     return code;
 }

@@ -20,7 +20,8 @@ static enum result wait_for_lock(struct cache *cache, int64_t deadline_ms, struc
     return RESULT_OK;
 }
 
-static enum result forget(const char *profile, const char *file, struct error *error)
+/* sweeps: what was handed to programs by keepers that died, too; it costs a look at each file. */
+static enum result forget(const char *profile, const char *file, bool sweeps, struct error *error)
 {
     struct cache cache;
     enum result result = cache_open(&cache, profile, file, error);
@@ -35,19 +36,10 @@ static enum result forget(const char *profile, const char *file, struct error *e
         msg_note("forgot the token of '%s'", cache.name);
     else if (result == RESULT_NO_TOKEN)
         msg_note("%s", error->text);
+    if (sweeps || cache_is_linked(&cache))
+        token_file_sweep(&cache);
     cache_close(&cache);
     return result == RESULT_NO_TOKEN ? RESULT_OK : result;
-}
-
-/* What was handed to programs by keepers that died, too. all: of any profile in the directory. */
-static void sweep(const char *profile, const char *file, bool all)
-{
-    struct error ignored;
-    struct cache cache;
-
-    if (cache_open(&cache, profile, file, &ignored) == RESULT_OK)
-        token_file_sweep(&cache, all);
-    cache_close(&cache);
 }
 
 static int forget_all(void)
@@ -61,7 +53,7 @@ static int forget_all(void)
         worst = error.result;
     for (size_t i = 0; i < count; i++) {
         struct error one;
-        enum result result = forget(names[i], NULL, &one);
+        enum result result = forget(names[i], NULL, false, &one);
 
         if (result != RESULT_OK)
             msg_error("%s", one.text);
@@ -69,7 +61,7 @@ static int forget_all(void)
         secret_free(names[i]);
     }
     secret_free(names);
-    sweep("default", NULL, true);
+    token_file_sweep_all();
     if (count == 0 && worst != RESULT_OK)
         msg_error("%s", error.text);
     return result_exit_code(worst);
@@ -86,8 +78,7 @@ int cmd_logout(const struct options *options)
     }
     if (options->all)
         return forget_all();
-    if (forget(command_profile(options), options->file, &error) != RESULT_OK)
+    if (forget(command_profile(options), options->file, true, &error) != RESULT_OK)
         return command_fail(&error);
-    sweep(command_profile(options), options->file, false);
     return 0;
 }

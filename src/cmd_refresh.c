@@ -1,4 +1,6 @@
 /* refresh: a new token for one profile, or for all of them at once. */
+#include <stdio.h>
+
 #include "clock.h"
 #include "command.h"
 #include "drive.h"
@@ -114,7 +116,7 @@ static int refresh_one(const struct options *options)
 
         code = printed != 0 ? printed : code;
     }
-    token_file_sweep(&r.cache, false);
+    token_file_sweep(&r.cache);
     renew_end(&r);
     return code;
 }
@@ -126,7 +128,7 @@ struct all {
     struct renew_wish wish;
     char **names;
     size_t count, begun, ended;
-    size_t actions[RENEW_ACTIONS], failed;
+    size_t actions[RENEW_ACTIONS], failed, interrupted;
     enum result worst;
     struct cJSON *json;
 };
@@ -151,6 +153,8 @@ static void end_one(void *user, struct renewal *r)
     all->ended++;
     if (result == RESULT_OK)
         all->actions[r->action]++;
+    else if (result == RESULT_INTERRUPTED)
+        all->interrupted++;
     else
         all->failed++;
     if (result != RESULT_OK && result != RESULT_INTERRUPTED)
@@ -159,8 +163,8 @@ static void end_one(void *user, struct renewal *r)
         msg_verbose("%s: %s", r->cache.name, r->error.text);
     if (result != RESULT_INTERRUPTED)
         command_warn(r);
-    if (all->ended == 1)
-        token_file_sweep(&r->cache, true);
+    if (cache_is_linked(&r->cache))
+        token_file_sweep(&r->cache);
     all->worst = result_worse(all->worst, result);
     if (all->json != NULL)
         json_add_to_array(all->json, "profiles", describe(r, result));
@@ -179,13 +183,15 @@ static void show_progress(void *user)
 static int finish_all(struct all *all)
 {
     int code = result_exit_code(all->worst);
+    char rest[64] = "";
+    size_t left;
 
     msg_progress("%s", "");
     if (all->json != NULL) {
         struct cJSON *total = json_new_object();
         int printed;
 
-        json_set_integer(total, "profiles", (int64_t)all->ended);
+        json_set_integer(total, "profiles", (int64_t)all->count);
         json_set_integer(total, "renewed", (int64_t)all->actions[RENEW_RENEWED]);
         json_set_integer(total, "logged-in", (int64_t)all->actions[RENEW_LOGGED_IN]);
         json_set_integer(total, "kept", (int64_t)all->actions[RENEW_KEPT]);
@@ -194,9 +200,12 @@ static int finish_all(struct all *all)
         printed = print_json(all->json);
         code = printed != 0 ? printed : code;
     }
-    msg_note("%zu profile%s: %zu renewed, %zu logged in again, %zu kept, %zu failed", all->ended,
-             all->ended == 1 ? "" : "s", all->actions[RENEW_RENEWED], all->actions[RENEW_LOGGED_IN],
-             all->actions[RENEW_KEPT], all->failed);
+    left = all->interrupted + all->count - all->ended;
+    if (left > 0)
+        snprintf(rest, sizeof rest, ", %zu left as they were by a signal", left);
+    msg_note("%zu profile%s: %zu renewed, %zu logged in again, %zu kept, %zu failed%s", all->count,
+             all->count == 1 ? "" : "s", all->actions[RENEW_RENEWED], all->actions[RENEW_LOGGED_IN],
+             all->actions[RENEW_KEPT], all->failed, rest);
     return code;
 }
 
@@ -223,6 +232,7 @@ static int refresh_all(const struct options *options)
     if (options->json)
         all.json = json_new_object();
     drive_all(&drive);
+    token_file_sweep_all();
     code = finish_all(&all);
     for (size_t i = 0; i < all.count; i++)
         secret_free(all.names[i]);

@@ -51,11 +51,16 @@ static char *own_path(void)
     return NULL;
 }
 
+static bool is_set(const char *variable)
+{
+    return variable != NULL && *variable != '\0';
+}
+
 static char *absolute(const char *path)
 {
     char *here, *joined;
 
-    if (path == NULL || *path == '\0')
+    if (!is_set(path))
         return NULL;
     if (path[0] == '/')
         return secret_copy(path);
@@ -132,6 +137,10 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
     plan->program = own_path();
     if (plan->program == NULL)
         return error_set(error, RESULT_LOCAL, "cannot tell where this program is installed");
+    if (plan->file == NULL && ((options->file != NULL && !options->all) ||
+                               (plan->dir == NULL && is_set(getenv("SERVETEL_AUTH_DIR")))))
+        return error_set(error, RESULT_LOCAL,
+                         "cannot tell where the cache is from here: give its whole path");
     return RESULT_OK;
 }
 
@@ -270,6 +279,7 @@ static char *unit_name(const struct plan *plan)
     const char *whole = o->all ? "all" : plan->file != NULL ? plan->file : command_profile(o);
     char *name = secret_join("servetel-auth-", slash != NULL ? slash + 1 : whole), *longer;
     bool is_unique = slash == NULL;
+    const size_t most = 200; /* of a file name's 255, for what is added */
 
     for (char *c = name; *c != '\0'; c++) {
         if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) ==
@@ -280,6 +290,8 @@ static char *unit_name(const struct plan *plan)
     }
     if (is_unique)
         return name;
+    if (strlen(name) > most)
+        name[most] = '\0';
     longer = secret_format("%s-%08x", name, (unsigned)token_checksum(whole));
     secret_free(name);
     return longer;

@@ -96,8 +96,9 @@ static void warn(const struct status *status, int64_t now)
     if (profile_login_was_refused(&status->profile)) {
         char *command = cache_login_command(status->name, &status->profile);
 
-        msg_warn("unattended login refused for '%s' on %s: run %s", status->name,
-                 clock_format(status->profile.unattended_login_at, when), command);
+        msg_warn("unattended login refused for '%s' on %s: correct the password at its source, "
+                 "then run %s",
+                 status->name, clock_format(status->profile.unattended_login_at, when), command);
         secret_free(command);
     }
     if (password != NULL)

@@ -30,7 +30,8 @@
 struct slot {
     struct renewal *renewal;
     enum renew_step step;
-    bool started; /* the request is under way, the commit is queued */
+    bool started;      /* the request is under way, the commit is queued */
+    int64_t queued_ms; /* since when the request waits for its turn, 0 if it does not */
     bool committed;
     struct slot *next_commit;
 };
@@ -162,14 +163,21 @@ static bool request(struct loop *loop, struct slot *slot)
         loop->in_flight--;
         return true;
     }
-    if (loop->in_flight >= loop->jobs || signals_caught())
+    if (loop->in_flight >= loop->jobs || signals_caught()) {
+        if (slot->queued_ms == 0)
+            slot->queued_ms = clock_monotonic_ms();
         return false;
+    }
+    /* A request with a remnant of its time would spend the token and not hear the answer. */
+    if (slot->queued_ms != 0)
+        r->deadline_ms += clock_monotonic_ms() - slot->queued_ms;
+    slot->queued_ms = 0;
     if (loop->pool == NULL && loop->pool_error.result == RESULT_OK &&
         request_pool_open(&loop->pool, loop->drive->cacert, loop->jobs, &loop->pool_error) !=
             RESULT_OK)
         loop->pool = NULL;
     left_ms = r->deadline_ms - clock_monotonic_ms();
-    if (left_ms <= 0) { /* it waited that long for others of --all */
+    if (left_ms <= 0) {
         reply_clear(&r->reply);
         r->reply.fate = REQUEST_NOT_SENT;
         error_set(&r->reply.error, RESULT_TEMPORARY, "no time was left for the request");

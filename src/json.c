@@ -218,9 +218,21 @@ void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *ite
 /* Most of what is printed fits at once; for more, cJSON doubles it. */
 #define PRINT_SIZE 2048
 
+/* cJSON prints numbers with sprintf, which saves the vector registers on the stack, with what was
+ * copied last in them. */
+static __attribute__((noinline)) void wipe_stack(void)
+{
+    char below[4096]; /* several times what those calls need */
+
+    secret_wipe(below, sizeof below);
+}
+
 static char *print(const struct cJSON *json, bool formatted)
 {
-    return secret_require(cJSON_PrintBuffered(json, PRINT_SIZE, formatted));
+    char *text = secret_require(cJSON_PrintBuffered(json, PRINT_SIZE, formatted));
+
+    wipe_stack();
+    return text;
 }
 
 char *json_print(const struct cJSON *json)

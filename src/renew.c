@@ -189,13 +189,15 @@ static enum renew_step fail_waiting(struct renewal *r)
     return finish(r);
 }
 
+static enum renew_step fail(struct renewal *r);
+
 /* input, environment, want_output: as for child_start. */
 static enum renew_step run_child(struct renewal *r, const char *command, const struct secret *input,
                                  const char *const *environment, bool want_output, enum state then)
 {
     child_kill(&r->child); /* what another one printed */
     if (child_start(&r->child, command, input, environment, want_output, &r->error) != RESULT_OK)
-        return finish(r);
+        return fail(r);
     return go(r, then);
 }
 
@@ -239,6 +241,7 @@ static enum renew_step carry_out(struct renewal *r)
     case RENEW_PLAN_EXCHANGE:
         msg_verbose("%s: refreshing: %s", r->cache.name, why);
         r->scheme = first_scheme(r);
+        r->was_in_doubt = cache_token_is_in_doubt(&r->cache, r->profile.token, 0);
         return prepare(r, STATE_REFRESH);
     case RENEW_PLAN_LOG_IN:
         msg_verbose("%s: logging in with the remembered password: %s", r->cache.name, why);
@@ -269,7 +272,6 @@ static enum renew_step decide_fresh(struct renewal *r)
         return finish(r);
     if (was_renewed_by_another(r))
         return succeed(r, RENEW_KEPT);
-    r->was_in_doubt = cache_token_is_in_doubt(&r->cache, r->profile.token, 0);
     if (r->wish.adopt == NULL || r->adopt_asked)
         return carry_out(r);
     r->adopt_asked = true;
@@ -427,8 +429,8 @@ static enum renew_step lock(struct renewal *r)
  * error that is set. */
 static enum renew_step note(struct renewal *r)
 {
-    if (r->profile.json == NULL || r->cache.temp_fd < 0 ||
-        (r->wish.goal == RENEW_GOAL_LOGIN && changes_account(r)))
+    /* What another host says is nothing to the profile's own. */
+    if (r->profile.json == NULL || r->cache.temp_fd < 0 || changes_account(r))
         return finish(r);
     return commit(r, STATE_NOTED);
 }
@@ -446,6 +448,8 @@ static enum renew_step noted(struct renewal *r)
         /* It matters more than what went wrong before: the guard is down. */
         error_append(&r->commit_error, " (after: %s)", r->error.text);
         r->error = r->commit_error;
+    } else if (r->has_learnt) {
+        cache_note_answered(&r->cache); /* what the file says now is no mere doubt */
     }
     return finish(r);
 }
@@ -514,6 +518,7 @@ static enum renew_step refresh(struct renewal *r)
     if (cache_note_sent(&r->cache, r->profile.token, &r->error) != RESULT_OK)
         return finish(r);
     request_clear(&r->request);
+    reply_clear(&r->reply); /* its sent_at is of an earlier try */
     api_refresh(&r->request, renew_api_url(r), r->profile.token, r->scheme);
     r->state = STATE_REFRESH_ANSWERED;
     return RENEW_REQUEST;
@@ -642,10 +647,9 @@ static enum renew_step refresh_answered(struct renewal *r)
         r->has_learnt = true;
     }
     /* Whether a 5xx or nonsense spent the token nobody knows; a gateway's 503 hardly did. An
-     * earlier doubt is for a new token to end, or for the service's word. */
-    if (answer.blacklisted ||
-        (!r->was_in_doubt &&
-         (status == 503 || (status < 500 && result != RESULT_PROTOCOL && result != RESULT_OK))))
+     * earlier doubt is for a new token to end, or, once that is stored, for the service's word. */
+    if (!r->was_in_doubt && !r->has_learnt &&
+        (status == 503 || (status < 500 && result != RESULT_PROTOCOL && result != RESULT_OK)))
         cache_note_answered(&r->cache);
     if (result == RESULT_OK) {
         step = take_refreshed(r, &answer);
@@ -672,14 +676,10 @@ static enum renew_step find_password(struct renewal *r)
     struct password_file file;
 
     if (changes_account(r)) {
-        char *own = url_host(p->api_url), *other = url_host(renew_api_url(r));
-
         error_set(&r->error, RESULT_USAGE,
                   "the remembered password is for %s and is not sent to %s: see to --api-url and "
                   "SERVETEL_API_URL",
-                  own, other);
-        secret_free(own);
-        secret_free(other);
+                  p->api_url, renew_api_url(r));
         return fail(r);
     }
     secret_clear(&r->password);
@@ -787,6 +787,7 @@ static enum renew_step login_answered(struct renewal *r)
         return retry_unsent(r, STATE_LOGIN);
     if (r->reply.fate == REQUEST_LOST) {
         r->error = r->reply.error; /* never again by itself: each try may count towards a lock */
+        r->lost_login = true;
         return fail(r);
     }
     read_answer(r, API_LOGIN, &answer);
@@ -806,6 +807,16 @@ static enum renew_step login_answered(struct renewal *r)
 }
 
 /* ---- a token command ---- */
+
+/* Whether the cached token no longer works, and this one may. */
+static bool is_better_than_none(const struct renewal *r, const char *token)
+{
+    struct token_claims claims = token_claims(token);
+    int64_t now = clock_epoch_s();
+
+    return profile_ttl_s(&r->profile, now) == 0 && (!claims.has_exp || claims.exp > now) &&
+           (r->profile.token == NULL || strcmp(token, r->profile.token) != 0);
+}
 
 /* An error's text, or the "null" of a tool, is visible ASCII too: where the cached token has an end
  * among its claims, what has none is not taken for its successor. */
@@ -832,18 +843,16 @@ static enum renew_step token_printed(struct renewal *r)
 
     if (!child_ended_well(r, what, &step))
         return step;
-    if (token_clean(&r->child.line, what, &r->error) != RESULT_OK) {
+    if (token_clean(&r->child.line, "the output of the token command", &r->error) != RESULT_OK) {
         r->error.result = RESULT_LOCAL;
         return finish(r);
     }
     if (!succeeds(r, what, r->child.line.data))
         return finish(r);
     claims = token_claims(r->child.line.data);
-    fresher = r->profile.token == NULL ||
-              token_is_newer(r->child.line.data, r->profile.token, r->profile.expires_at) ||
-              (old_ttl_s == 0 && strcmp(r->child.line.data, r->profile.token) != 0);
-    if (fresher && claims.has_exp && claims.exp <= now)
-        fresher = false;
+    fresher = is_better_than_none(r, r->child.line.data) ||
+              (old_ttl_s > 0 && (!claims.has_exp || claims.exp > now) &&
+               token_is_newer(r->child.line.data, r->profile.token, r->profile.expires_at));
     if (!fresher) {
         /* Without --min-ttl the cached one may still be good enough. */
         if (r->wish.keep_above_s < 0 && old_ttl_s > 0 &&
@@ -886,7 +895,8 @@ static enum renew_step adopt_printed(struct renewal *r)
         r->child.line = SECRET(CHILD_LINE_MAX);
         /* Of two that end in the same second the published one is newer, but for a publication
          * that failed. */
-        if (p->token == NULL || token_is_newer(r->published.data, p->token, p->expires_at)) {
+        if (p->token == NULL || token_is_newer(r->published.data, p->token, p->expires_at) ||
+            is_better_than_none(r, r->published.data)) {
             msg_verbose("%s: adopting the published token", r->cache.name);
             import_token(r, r->published.data);
             remember_url(r);
@@ -913,7 +923,7 @@ static enum renew_step adopt_committed(struct renewal *r)
 
 static enum renew_step start_hook(struct renewal *r)
 {
-    bool is_file = strcmp(r->cache.name, r->cache.path) == 0;
+    bool is_file = strchr(r->cache.name, '/') != NULL;
     char *profile = secret_join("SERVETEL_PROFILE=", is_file ? "" : r->cache.name);
     char *file = secret_join("SERVETEL_AUTH_FILE=", is_file ? r->cache.path : "");
     char *url = secret_format("SERVETEL_API_URL=%s", renew_api_url(r));
@@ -1057,6 +1067,9 @@ void renew_begin(struct renewal *r, const struct renew_wish *wish, const char *p
 
 void renew_interrupt(struct renewal *r)
 {
+    /* Not a byte of it went out. */
+    if (r->state == STATE_REFRESH_ANSWERED && r->reply.sent_at == 0 && !r->was_in_doubt)
+        cache_note_answered(&r->cache);
     if (r->state == STATE_HOOKED)
         msg_warn("%s: the token is stored, but a signal stopped the hook", r->cache.name);
     error_set(&r->error, RESULT_INTERRUPTED, "interrupted");

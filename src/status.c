@@ -51,11 +51,15 @@ char *status_warning(const struct status *status)
                              "refresh logs in",
                              clock_format(p->blacklisted_at, when));
     else if (p->blacklisted_at != 0)
-        text = secret_format("the service said on %s that the token is blacklisted: run %s",
-                             clock_format(p->blacklisted_at, when), command);
+        text = secret_format("the service said on %s that the token is blacklisted%s%s",
+                             clock_format(p->blacklisted_at, when),
+                             profile_login_was_refused(p) ? "" : ": run ",
+                             profile_login_was_refused(p) ? "" : command);
     else if (status->in_doubt)
-        text = secret_format("the answer to its last refresh was lost, so the token is perhaps "
-                             "spent: the next refresh tells");
+        text = secret_format("a refresh ended without a clear answer, so the token is perhaps "
+                             "spent: if the next one is refused, %s%s",
+                             profile_has_source(p) ? "it logs in" : "run ",
+                             profile_has_source(p) ? "" : command);
     secret_free(command);
     return text;
 }
@@ -381,11 +385,13 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
         return;
     }
     if (profile_login_was_refused(p)) {
-        char *command = cache_login_command(status->name, &status->profile);
+        char *command = cache_login_command(status->name, p);
+        char *refused = secret_format("unattended login refused on %s: correct the password at its "
+                                      "source, then run %s",
+                                      clock_format(p->unattended_login_at, when), command);
 
-        snprintf(text, sizeof text, "unattended login refused on %s: run %s",
-                 clock_format(p->unattended_login_at, when), command);
-        put_note(out, status, text);
+        put_note(out, status, refused);
+        secret_free(refused);
         secret_free(command);
     }
     if (warning != NULL)

@@ -62,7 +62,7 @@ enum result token_file_open(struct token_file *file, const struct cache *cache, 
     if (dir == NULL)
         return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->dir_path,
                          strerror(errno));
-    token_file_sweep(cache, false);
+    token_file_sweep(cache);
     if (make_lock(file, dir, base)) {
         file->path = secret_join(file->lock_path, ".token");
         file->temp_path = secret_join(file->path, ".tmp");
@@ -144,20 +144,31 @@ static void remove_if_dead(const char *dir, const char *name)
     secret_free(lock_path);
 }
 
-void token_file_sweep(const struct cache *cache, bool all)
+static void sweep(const char *dir_path, const char *base)
 {
+    DIR *dir = opendir(dir_path);
     struct dirent *entry;
-    const char *base;
-    DIR *dir;
 
-    if (cache->dir_path == NULL)
-        return;
-    base = all ? NULL : base_name(cache->target);
-    dir = opendir(cache->dir_path);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         if (is_lock_name(entry->d_name, base))
-            remove_if_dead(cache->dir_path, entry->d_name);
+            remove_if_dead(dir_path, entry->d_name);
     }
     if (dir != NULL)
         closedir(dir);
+}
+
+void token_file_sweep(const struct cache *cache)
+{
+    if (cache->dir_path != NULL)
+        sweep(cache->dir_path, base_name(cache->target));
+}
+
+void token_file_sweep_all(void)
+{
+    struct error ignored;
+    char *dir = cache_directory(&ignored);
+
+    if (dir != NULL)
+        sweep(dir, NULL);
+    secret_free(dir);
 }

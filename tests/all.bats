@@ -220,6 +220,15 @@ in_terminal() {
     assert_equal "$(refreshes_answered)" 20
 }
 
+@test "the time that a request waits for its turn is not its own" {
+    make_profiles p 4
+    server_config '{"latency":2.5}'
+    run --separate-stderr servetel-auth refresh --all --jobs 2 --timeout 4s
+    assert_status 0
+    assert_stderr_has '4 profiles: 4 renewed'
+    assert_all_work
+}
+
 @test "more locked profiles than jobs do not hold up the others either" {
     make_profiles a 6
     make_profiles b 10

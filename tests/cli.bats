@@ -87,6 +87,15 @@ EOT
     assert_stderr_has 'SERVETEL_API_URL: the API URL must start with https://'
 }
 
+@test "a file named without a directory is no profile's name in what a message advises" {
+    local name
+    for name in work default cache.json; do
+        try show -f "$name"
+        assert_failed 3
+        assert_stderr_has "run servetel-auth login -f ./$name"
+    done
+}
+
 @test "--version is one line on stdout, status 0, wherever it stands" {
     try --version
     assert_done

@@ -542,6 +542,25 @@ gate_open() { kill -USR2 "$GATE_PID"; }
     [ ! -e "$(cat "$HOME/path")" ]
 }
 
+@test "what is left beside a cache that is a link is removed there, and in the profiles' directory" {
+    local name left
+    for name in 'logout -q --all' 'logout -q' 'refresh -q --all'; do
+        rm -rf elsewhere .servetel-auth
+        mkdir -m 700 elsewhere .servetel-auth
+        ln -s ../elsewhere/default.json .servetel-auth/default.json
+        login
+        left="elsewhere/.default.json.exec.0123abcd .servetel-auth/.p.json.exec.0123abcd"
+        # shellcheck disable=SC2086 # words
+        touch $left
+        # shellcheck disable=SC2086
+        servetel-auth $name
+        [ ! -e "${left% *}" ] || fail_with "$name left ${left% *}"
+        case $name in
+        *--all) [ ! -e "${left#* }" ] || fail_with "$name left ${left#* }" ;;
+        esac
+    done
+}
+
 @test "a signal to the renewal in the background is not the program's" {
     local renewer
     server_config '{"ttl":4}'
@@ -632,14 +651,28 @@ gate_open() { kill -USR2 "$GATE_PID"; }
 @test "a renewal that is under way when the program ends is not cut off: its answer is stored" {
     server_config '{"ttl":4}'
     login
-    server_script refresh '{"delay":1.5}'
+    server_script refresh '{"delay":1}'
     keep_fresh sh -c "$WAITS"
     retry_until 20 has_requests refresh 1
     kill "$(cat started)"
     assert_ends 143
-    server_config '{"ttl":3600}'
-    retry_until 10 cached_token_works
+    cached_token_works # nothing goes on behind it: as a container's first process it would take that with it
     assert_no_token_file
+}
+
+@test "a renewal that gets no answer holds up the end for two seconds at most" {
+    server_config '{"ttl":4}'
+    login
+    server_script refresh '{"hang":true}'
+    keep_fresh sh -c "$WAITS"
+    retry_until 20 has_requests refresh 1
+    kill "$(cat started)"
+    retry_until 20 is_gone "$BG_PID"
+    assert_ends 143
+    run ps -o pid= --ppid "$BG_PID"
+    assert_stdout_empty
+    assert_no_token_file
+    servetel-auth status --json 2>/dev/null | jq -e '.profiles[0].in_doubt'
 }
 
 @test "a signal during the renewal before the program: 143, stored, and the program does not run" {

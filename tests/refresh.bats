@@ -396,7 +396,7 @@ assert_endpoints() {
     assert_unchanged
     try status
     assert_status 0
-    assert_stderr_has 'the answer to its last refresh was lost'
+    assert_stderr_has 'perhaps spent: if the next one is refused, run servetel-auth login'
 }
 
 @test "a token that the service calls blacklisted is out of use: nothing sends or prints it again" {
@@ -481,6 +481,28 @@ assert_endpoints() {
     assert_equal "$(cached 'has("blacklisted_at")')" false
     try refresh
     assert_done
+}
+
+@test "a signal before the request is sent leaves no doubt of the token" {
+    local said
+    with_token
+    background "$TESTS_PYTHON" -c '
+import socket, time
+silent = socket.create_server(("127.0.0.1", 0))
+print(silent.getsockname()[1], flush=True)
+connection, _ = silent.accept()
+print("accepted", flush=True)
+time.sleep(600)'
+    said="$BG_OUT"
+    retry_until 20 test -s "$said"
+    background servetel-auth refresh --api-url "https://127.0.0.1:$(<"$said")/v1"
+    retry_until 20 grep -q accepted "$said"
+    kill -s TERM "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_equal "$status" 143
+    try status --json
+    assert_equal "$(json '.profiles[0].in_doubt')" false
 }
 
 @test "a doubt that a lost answer raised outlives an answer that does not settle it" {

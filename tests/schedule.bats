@@ -340,6 +340,16 @@ assert_renewed() {
     assert_stderr_empty
 }
 
+@test "a relative file in a directory that is gone is no other profile" {
+    mkdir gone
+    run --separate-stderr bash -c 'cd gone && rmdir ../gone && exec servetel-auth schedule cron -f my.json'
+    assert_status 7
+    assert_stdout_empty
+    run --separate-stderr bash -c 'mkdir gone && cd gone && rmdir ../gone && SERVETEL_AUTH_DIR=my exec servetel-auth schedule cron'
+    assert_status 7
+    assert_stdout_empty
+}
+
 @test "a reader's token without an end is scheduled: the next one may have one" {
     servetel-auth login -q --token-command 'echo made-up'
     run --separate-stderr servetel-auth schedule cron

@@ -158,10 +158,57 @@ indian_time() {
     end_refresh_window
     run --separate-stderr servetel-auth refresh --api-url "http://localhost:$API_PORT/v1"
     assert_status 2
-    assert_stderr_has "the remembered password is for 127.0.0.1:$API_PORT and is not sent to localhost:$API_PORT"
+    assert_stderr_has "the remembered password is for $API and is not sent to http://localhost:$API_PORT/v1: see to --api-url"
     SERVETEL_API_URL="http://localhost:$API_PORT/v1" run --separate-stderr servetel-auth show --min-ttl 2h
     assert_status 2
     assert_requests login 1
+}
+
+@test "what another host says of the token is not written down" {
+    login
+    snapshot
+    server_script refresh '{"status":401,"json":{"message":"The token has been blacklisted"}}' \
+        '{"status":429,"headers":{"Retry-After":"7000"}}'
+    run --separate-stderr servetel-auth refresh --api-url "http://localhost:$API_PORT/v1"
+    assert_status 4
+    run --separate-stderr servetel-auth refresh --api-url "http://localhost:$API_PORT/v1"
+    assert_status 5
+    assert_unchanged
+    run --separate-stderr servetel-auth refresh
+    assert_status 0
+}
+
+@test "login --no-cache asks the profile's own API, and not with the remembered password" {
+    remember
+    change_password
+    unset SERVETEL_API_URL
+    run --separate-stderr setsid -w servetel-auth login --no-cache </dev/null
+    assert_status 2
+    assert_stderr_has 'no password: give --password-stdin'
+    run --separate-stderr servetel-auth login --no-cache --password-stdin <<<"$NEW_PW"
+    assert_status 0
+    token_works "$output"
+    assert_requests login 2
+}
+
+@test "a death while a blacklisted token's login is under way leaves a doubt, and a later verdict" {
+    local name
+    for name in KILL TERM; do
+        quietly login -e "$EMAIL" --password-command \
+            "if [ -e '$HOME/hang' ]; then touch '$HOME/hangs'; exec sleep 600; fi; echo '$PW'"
+        http POST /v1/auth/refresh '' "Authorization: $(cached_token)" 'Accept: application/json' # somebody else
+        touch hang
+        background servetel-auth refresh
+        retry_until 20 test -e hangs
+        pkill -P "$BG_PID" -x sleep || true
+        kill -s "$name" "$BG_PID"
+        wait "$BG_PID" || true
+        rm hang hangs
+        run --separate-stderr servetel-auth status --json
+        jq -e '.profiles[0] | .in_doubt or .blacklisted_at != null' <<<"$output"
+        run --separate-stderr servetel-auth refresh --json
+        assert_equal "$(jq -r .action <<<"$output")" logged-in
+    done
 }
 
 @test "a 500 on refresh is taken for a refusal and logs in again, once" {
@@ -358,9 +405,11 @@ indian_time() {
     change_password
     background servetel-auth exec --keep-fresh -- sleep 600
     retry_until 10 has_requests login 2
-    # Its next attempts: each asks for a refresh, none logs in.
-    refreshes="$(count_requests refresh)"
-    retry_until 30 has_requests refresh $((refreshes + 1))
+    retry_until 10 grep -q 'not sent again' "$BG_ERR"
+    # Its next attempt is a quarter of an hour away; a login with the right password makes it go on at once.
+    printf '%s\n' "$NEW_PW" >"$HOME/pw"
+    quietly login --password-file "$HOME/pw"
+    retry_until 30 has_requests login 4
     assert_logins_refused 1
 }
 
@@ -403,6 +452,7 @@ indian_time() {
     assert_status 0
     assert_logins_refused 1
     assert_equal "$(jq -r '.unattended_login // "none"' "$(cache_file)")" none
+    assert_stdout_has "is not this one: correct it at its source, or login --forget-source"
 }
 
 @test "a remembered password that is refused in a person's login is noted too" {
@@ -1142,6 +1192,26 @@ runs() { wc -l <"$HOME/runs"; }
     assert_status 7
     [[ "$stderr" == *'the token command'* ]] || fail_with_run 'the command is not named'
     assert_equal "$(cached_token)" "$snapshot_before"
+}
+
+@test "a reader follows its source from a permanent token to one that ends" {
+    echo permanent >token
+    quietly login --token-command "cat '$HOME/token'"
+    jwt "{\"nbf\":$EPOCHSECONDS,\"exp\":$((EPOCHSECONDS + 3600))}" >token
+    run --separate-stderr servetel-auth refresh --print
+    assert_status 0
+    assert_stdout "$(cat token)"
+}
+
+@test "a published token that works beats a cached one that is blacklisted" {
+    local published
+    published="$(server_issue)"
+    login
+    cache_edit '.expires_at += 60 | .blacklisted_at = 1'
+    run --separate-stderr servetel-auth refresh --min-ttl 20m --adopt "echo '$published'"
+    assert_status 0
+    assert_equal "$(cached_token)" "$published"
+    assert_requests refresh 0
 }
 
 @test "a newer token that ends earlier is taken: by its nbf, since lives may become shorter" {

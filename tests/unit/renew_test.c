@@ -1156,8 +1156,18 @@ TEST(an_interrupted_renewal_leaves_everything)
     CHECK_INT(renew_next(&r), RENEW_DONE);
     CHECK(!r.cache.locked);
     check_cached_token("old-token");
-    CHECK(is_in_doubt("old-token"));
+    CHECK(!is_in_doubt("old-token")); /* it was not sent */
     CHECK_STR(get(at(".default.json.tmp")), "(none)");
+    renew_end(&r);
+    begin();
+    r.reply.sent_at = now;
+    renew_interrupt(&r);
+    check_cached_token("old-token");
+    CHECK(is_in_doubt("old-token"));
+    renew_end(&r);
+    begin(); /* an older doubt stays */
+    renew_interrupt(&r);
+    CHECK(is_in_doubt("old-token"));
     tear_down();
 }
 
