@@ -61,13 +61,13 @@ static bool strip_extension(char *name)
     return true;
 }
 
-char *cache_login_command(const char *name, const struct profile *profile)
+char *cache_login_command(const char *name, const char *path, const struct profile *profile)
 {
     bool refused = profile != NULL && profile_login_was_refused(profile);
     /* Names of profiles hold nothing that a shell would mind, and no slash. */
-    const char *which = strcmp(name, "default") == 0  ? ""
-                        : profile_name_is_valid(name) ? " -p "
-                                                      : " -f ";
+    const char *which = path != NULL && strcmp(name, path) == 0 ? " -f "
+                        : strcmp(name, "default") != 0          ? " -p "
+                                                                : "";
     char *word = *which == '\0' ? secret_copy("") : text_shell_word(name);
     char *file = refused && profile->password_file != NULL ? text_shell_word(profile->password_file)
                                                            : secret_copy("");
@@ -165,7 +165,7 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
     memset(cache, 0, sizeof *cache);
     cache->lock_fd = cache->temp_fd = cache->dir_fd = -1;
     if (file != NULL) {
-        cache->name = secret_join(strchr(file, '/') == NULL ? "./" : "", file);
+        cache->name = secret_copy(file);
         cache->path = secret_copy(file);
     } else {
         dir = cache_directory(error);
@@ -213,7 +213,7 @@ void cache_close(struct cache *cache)
 /* Appends what a person should do about it, and returns the error's result. */
 static enum result advise_login(const struct cache *cache, struct error *error)
 {
-    char *command = cache_login_command(cache->name, NULL);
+    char *command = cache_login_command(cache->name, cache->path, NULL);
 
     error_append(error, ": run %s", command);
     secret_free(command);

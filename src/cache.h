@@ -31,9 +31,9 @@
 #include "result.h"
 
 struct cache {
-    char *name;   /* the profile's; or, where the user named a file, its path, with a slash in it */
-    char *path;   /* as the user would write it */
-    char *target; /* the same, links followed */
+    char *name;      /* the profile's, or the path where the user named a file */
+    char *path;      /* as the user would write it */
+    char *target;    /* the same, links followed */
     char *lock_path; /* beside the target, likewise below */
     char *temp_path;
     char *dir_path;
@@ -51,10 +51,10 @@ bool cache_is_linked(const struct cache *cache);
 /* The names of all profiles in the directory, sorted; free each and the list with secret_free. */
 enum result cache_list(char ***names, size_t *count, struct error *error) MUST_CHECK;
 
-/* What a person should type to log in there; name as in struct cache. profile: NULL, or if its
- * remembered password was refused, the source is named: that is the word to send it again. (Not the
- * command itself: it may hold the password.) In secret memory. */
-char *cache_login_command(const char *name, const struct profile *profile);
+/* What a person should type to log in there; name and path as in struct cache. profile: NULL, or if
+ * its remembered password was refused, the source is named: that is the word to send it again. (Not
+ * the command itself: it may hold the password.) In secret memory. */
+char *cache_login_command(const char *name, const char *path, const struct profile *profile);
 
 /* file: the cache file itself, or NULL for the profile's. cache_close() it in any case. */
 enum result cache_open(struct cache *cache, const char *profile, const char *file,

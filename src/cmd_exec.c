@@ -26,15 +26,19 @@
 /* How often the cache is looked at: another process may have renewed the token, and the old one is
  * no longer good then. */
 #define LOOK_MS 200
-/* A renewal that failed is tried again after this, then twice that, to 16 times as much: each
- * warns, and a third of an hour is long. Each one has --timeout for itself. */
+/* A renewal that failed is tried again after this, then twice that, to ten minutes, but at least
+ * four times in what is left of the token's life. Each one warns, and has --timeout for itself. */
 #define RETRY_MS 5000
-#define RETRY_DOUBLINGS 4
-/* After a refusal, or a login whose answer was lost (it may have counted towards a lock of the
- * account), the next one comes when a schedule's would. */
-#define SLOW_RETRY_MS 900000
+#define RETRY_DOUBLINGS 7
+#define RETRIES_LEFT 4
+/* After a login that was sent in vain (it may have counted towards a lock of the account) the next
+ * renewal comes when a schedule's would. */
+#define LOGIN_RETRY_MS 900000
 /* The renewer's exit status that says so; result_exit_code's are below. */
-#define EXIT_LOST_LOGIN 100
+#define EXIT_LOGIN_FAILED 100
+/* How long a renewer may take to end, and how often that is looked at. */
+#define RENEWER_END_MS 5000
+#define RENEWER_LOOK_MS 10
 
 extern char **environ;
 
@@ -79,15 +83,21 @@ static enum result open_keeper(struct keeper *k, struct error *error)
     return token_file_open(&k->file, &k->cache, k->profile.token, error);
 }
 
-/* A renewal that was sent has two seconds for its answer (drive.h), and none outlives the keeper:
- * in a container, where the keeper may be the first process, it would be killed with it. */
+/* A renewal that was sent has two seconds for its answer (drive.h) and some more to store it, and
+ * none outlives the keeper: in a container, where the keeper may be the first process, it would be
+ * killed with it. One that ignores SIGTERM, or was stopped by the terminal, is killed. */
 static void end_renewer(struct keeper *k)
 {
+    int64_t until_ms = clock_monotonic_ms() + RENEWER_END_MS;
+
     if (k->renewer == 0)
         return;
     kill(k->renewer, SIGTERM);
-    while (waitpid(k->renewer, NULL, 0) < 0 && errno == EINTR)
-        continue;
+    while (waitpid(k->renewer, NULL, WNOHANG) == 0) {
+        if (clock_monotonic_ms() >= until_ms)
+            kill(k->renewer, SIGKILL);
+        clock_sleep_ms(RENEWER_LOOK_MS);
+    }
     k->renewer = 0;
 }
 
@@ -120,10 +130,14 @@ static void start_renewer(struct keeper *k)
 {
     struct renew_wish wish = command_wish(k->options);
     struct renewal r;
+    int64_t pause_ms = (int64_t)RETRY_MS << k->tries;
+    int64_t life_ms = 1000 * profile_ttl_s(&k->profile, clock_epoch_s());
     int code, null;
 
     wish.keep_above_s = threshold_s(k);
-    k->retry_ms = clock_monotonic_ms() + (RETRY_MS << k->tries);
+    if (life_ms > 0 && pause_ms > life_ms / RETRIES_LEFT)
+        pause_ms = life_ms / RETRIES_LEFT > RETRY_MS ? life_ms / RETRIES_LEFT : RETRY_MS;
+    k->retry_ms = clock_monotonic_ms() + pause_ms;
     if (k->tries < RETRY_DOUBLINGS)
         k->tries++;
     k->renewer = signals_fork(false);
@@ -139,10 +153,10 @@ static void start_renewer(struct keeper *k)
     renew_begin(&r, &wish, command_profile(k->options), k->options->file);
     drive_one(&r, k->options->cacert, NULL);
     code = result_exit_code(r.error.result);
-    if (code != 0)
+    if (code != 0 && r.error.result != RESULT_INTERRUPTED)
         msg_warn("%s", r.error.text);
-    if (code != 0 && r.lost_login)
-        code = EXIT_LOST_LOGIN;
+    if (code != 0 && r.login_failed)
+        code = EXIT_LOGIN_FAILED;
     renew_end(&r);
     _exit(code);
 }
@@ -156,8 +170,8 @@ static void reap_renewer(struct keeper *k)
     k->renewer = 0;
     code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     k->gave_up = code == result_exit_code(RESULT_NO_TOKEN);
-    if (code == EXIT_LOST_LOGIN || code == result_exit_code(RESULT_REFUSED))
-        k->retry_ms = clock_monotonic_ms() + SLOW_RETRY_MS;
+    if (code == EXIT_LOGIN_FAILED)
+        k->retry_ms = clock_monotonic_ms() + LOGIN_RETRY_MS;
 }
 
 static void look(struct keeper *k)
@@ -253,6 +267,7 @@ static int run_keeping(const struct options *options, struct profile *profile)
 {
     struct keeper k = {.options = options, .profile = *profile, .file = {.lock_fd = -1}};
     struct error error;
+    bool by_terminal;
     pid_t pid;
     int code;
 
@@ -277,6 +292,8 @@ static int run_keeping(const struct options *options, struct profile *profile)
         code = wait_for(&k, pid);
     }
     close_keeper(&k);
+    while (signals_take(&by_terminal) != 0)
+        continue; /* too late to be passed on: how the program ended counts */
     return code;
 }
 

@@ -21,7 +21,7 @@ struct login {
     struct profile before; /* the cached profile, empty if there is none or it cannot be used */
     struct secret email, password, token;
     char *password_file; /* absolute */
-    char *name;          /* the cache's */
+    char *name, *path;   /* the cache's */
     bool remembered;
     int64_t deadline_ms;
     struct renew_wish wish;
@@ -37,6 +37,7 @@ static enum result read_before(struct login *login)
     result = cache_open(&cache, command_profile(login->options), login->options->file,
                         &login->error);
     login->name = secret_copy(cache.name);
+    login->path = secret_copy(cache.path);
     if (result == RESULT_OK) {
         result = cache_read(&cache, &login->before, &login->error);
         if (result == RESULT_NO_TOKEN || (result == RESULT_LOCAL && cache.replaceable) ||
@@ -185,7 +186,7 @@ static char *host_of(const struct login *login)
 static enum result fail_refused(struct login *login)
 {
     const struct profile *before = &login->before;
-    char *command = cache_login_command(login->name, before);
+    char *command = cache_login_command(login->name, login->path, before);
     char when[CLOCK_TEXT_SIZE];
 
     error_set(&login->error, RESULT_REFUSED,
@@ -388,5 +389,6 @@ int cmd_login(const struct options *options)
     secret_clear(&login.token);
     secret_free(login.password_file);
     secret_free(login.name);
+    secret_free(login.path);
     return code;
 }

@@ -153,7 +153,7 @@ static void end_one(void *user, struct renewal *r)
     all->ended++;
     if (result == RESULT_OK)
         all->actions[r->action]++;
-    else if (result == RESULT_INTERRUPTED)
+    else if (result == RESULT_INTERRUPTED && !r->stored)
         all->interrupted++;
     else
         all->failed++;
@@ -184,7 +184,7 @@ static int finish_all(struct all *all)
 {
     int code = result_exit_code(all->worst);
     char rest[64] = "";
-    size_t left;
+    size_t interrupted = all->interrupted + all->count - all->ended; /* or not begun */
 
     msg_progress("%s", "");
     if (all->json != NULL) {
@@ -196,13 +196,13 @@ static int finish_all(struct all *all)
         json_set_integer(total, "logged-in", (int64_t)all->actions[RENEW_LOGGED_IN]);
         json_set_integer(total, "kept", (int64_t)all->actions[RENEW_KEPT]);
         json_set_integer(total, "failed", (int64_t)all->failed);
+        json_set_integer(total, "interrupted", (int64_t)interrupted);
         json_set_object(all->json, "total", total);
         printed = print_json(all->json);
         code = printed != 0 ? printed : code;
     }
-    left = all->interrupted + all->count - all->ended;
-    if (left > 0)
-        snprintf(rest, sizeof rest, ", %zu left as they were by a signal", left);
+    if (interrupted > 0)
+        snprintf(rest, sizeof rest, ", %zu interrupted", interrupted);
     msg_note("%zu profile%s: %zu renewed, %zu logged in again, %zu kept, %zu failed%s", all->count,
              all->count == 1 ? "" : "s", all->actions[RENEW_RENEWED], all->actions[RENEW_LOGGED_IN],
              all->actions[RENEW_KEPT], all->failed, rest);

@@ -94,7 +94,7 @@ static void warn(const struct status *status, int64_t now)
         msg_warn("%s: %s", status->name, warning);
     secret_free(warning);
     if (profile_login_was_refused(&status->profile)) {
-        char *command = cache_login_command(status->name, &status->profile);
+        char *command = cache_login_command(status->name, status->path, &status->profile);
 
         msg_warn("unattended login refused for '%s' on %s: correct the password at its source, "
                  "then run %s",

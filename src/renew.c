@@ -91,7 +91,7 @@ static int64_t left_ms(const struct renewal *r)
 
 static void append_login_hint(struct renewal *r, const char *joint)
 {
-    char *hint = cache_login_command(r->cache.name, &r->profile);
+    char *hint = cache_login_command(r->cache.name, r->cache.path, &r->profile);
 
     error_append(&r->error, "%srun %s", joint, hint);
     secret_free(hint);
@@ -651,6 +651,8 @@ static enum renew_step refresh_answered(struct renewal *r)
     if (!r->was_in_doubt && !r->has_learnt &&
         (status == 503 || (status < 500 && result != RESULT_PROTOCOL && result != RESULT_OK)))
         cache_note_answered(&r->cache);
+    else
+        r->was_in_doubt = true;
     if (result == RESULT_OK) {
         step = take_refreshed(r, &answer);
     } else if ((status == 429 || status == 503) && answer.retry_after_s >= 0) {
@@ -754,6 +756,7 @@ static enum renew_step login(struct renewal *r)
 
 static enum renew_step login_refused(struct renewal *r)
 {
+    r->login_failed = true;
     if (r->wish.goal == RENEW_GOAL_LOGIN && !r->wish.password_is_remembered) {
         error_append(&r->error, ": check the login ID and the password");
         return fail(r);
@@ -787,7 +790,7 @@ static enum renew_step login_answered(struct renewal *r)
         return retry_unsent(r, STATE_LOGIN);
     if (r->reply.fate == REQUEST_LOST) {
         r->error = r->reply.error; /* never again by itself: each try may count towards a lock */
-        r->lost_login = true;
+        r->login_failed = true;
         return fail(r);
     }
     read_answer(r, API_LOGIN, &answer);
@@ -850,9 +853,12 @@ static enum renew_step token_printed(struct renewal *r)
     if (!succeeds(r, what, r->child.line.data))
         return finish(r);
     claims = token_claims(r->child.line.data);
+    /* Of the end of an opaque token nobody knows: then what is printed now counts. */
     fresher = is_better_than_none(r, r->child.line.data) ||
               (old_ttl_s > 0 && (!claims.has_exp || claims.exp > now) &&
-               token_is_newer(r->child.line.data, r->profile.token, r->profile.expires_at));
+               (token_is_newer(r->child.line.data, r->profile.token, r->profile.expires_at) ||
+                (r->profile.expires_at == TOKEN_NO_EXPIRY &&
+                 strcmp(r->child.line.data, r->profile.token) != 0)));
     if (!fresher) {
         /* Without --min-ttl the cached one may still be good enough. */
         if (r->wish.keep_above_s < 0 && old_ttl_s > 0 &&
@@ -923,7 +929,7 @@ static enum renew_step adopt_committed(struct renewal *r)
 
 static enum renew_step start_hook(struct renewal *r)
 {
-    bool is_file = strchr(r->cache.name, '/') != NULL;
+    bool is_file = strcmp(r->cache.name, r->cache.path) == 0;
     char *profile = secret_join("SERVETEL_PROFILE=", is_file ? "" : r->cache.name);
     char *file = secret_join("SERVETEL_AUTH_FILE=", is_file ? r->cache.path : "");
     char *url = secret_format("SERVETEL_API_URL=%s", renew_api_url(r));

@@ -102,7 +102,7 @@ struct renewal {
     /* the outcome */
     enum renew_action action;
     struct error error;  /* error.result is RESULT_OK when all is well */
-    bool lost_login;     /* one was sent and its answer lost */
+    bool login_failed;   /* one was sent, and refused or not answered */
     bool exposed_file;   /* the remembered password file may be read by others */
     bool replaced_cache; /* LOGIN, IMPORT: an unusable cache was replaced; replaced_why says why */
     struct error replaced_why;

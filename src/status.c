@@ -43,7 +43,7 @@ void status_clear(struct status *status)
 char *status_warning(const struct status *status)
 {
     const struct profile *p = &status->profile;
-    char *command = cache_login_command(status->name, p), *text = NULL;
+    char *command = cache_login_command(status->name, status->path, p), *text = NULL;
     char when[CLOCK_TEXT_SIZE];
 
     if (p->blacklisted_at != 0 && profile_has_source(p))
@@ -385,7 +385,7 @@ static void put_notes(struct secret *out, const struct status *status, int64_t n
         return;
     }
     if (profile_login_was_refused(p)) {
-        char *command = cache_login_command(status->name, p);
+        char *command = cache_login_command(status->name, status->path, p);
         char *refused = secret_format("unattended login refused on %s: correct the password at its "
                                       "source, then run %s",
                                       clock_format(p->unattended_login_at, when), command);

@@ -124,7 +124,7 @@ bool token_is_newer(const char *token, const char *than, int64_t than_expires_at
         return false;
     if (claims.has_nbf && old.has_nbf && claims.nbf != old.nbf)
         return claims.nbf > old.nbf;
-    return !claims.has_exp || than_expires_at == TOKEN_NO_EXPIRY || claims.exp >= than_expires_at;
+    return !claims.has_exp || claims.exp >= than_expires_at;
 }
 
 enum result token_answer_life(int64_t expires_in, const struct token_claims *claims,

@@ -46,8 +46,7 @@ struct token_claims token_claims(const char *token);
 
 /* Whether a token that comes from elsewhere is to take another one's place: it is another, and was
  * made later by its nbf (which the service sets anew at each renewal, and iat not), or, where that
- * says nothing, ends no earlier, or the other one says nothing of its end. than_expires_at: as it
- * is cached. */
+ * says nothing, ends no earlier. than_expires_at: as it is cached. */
 bool token_is_newer(const char *token, const char *than, int64_t than_expires_at);
 
 /* The life of a token that came in an answer, as far as it can be told: expires_in unless 0; else

@@ -92,7 +92,7 @@ EOT
     for name in work default cache.json; do
         try show -f "$name"
         assert_failed 3
-        assert_stderr_has "run servetel-auth login -f ./$name"
+        assert_stderr_has "run servetel-auth login -f $name"
     done
 }
 

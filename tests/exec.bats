@@ -660,6 +660,20 @@ gate_open() { kill -USR2 "$GATE_PID"; }
     assert_no_token_file
 }
 
+@test "a renewal that cannot be told to end is killed, and the program's status is told" {
+    server_config '{"ttl":4}'
+    login
+    server_script refresh '{"hang":true}'
+    background bash -c 'trap "" TERM; exec "$@"' - servetel-auth exec --keep-fresh -- sh -c "$WAITS"
+    retry_until 20 has_requests refresh 1
+    kill -s KILL "$(cat started)"
+    retry_until 20 is_gone "$BG_PID"
+    assert_ends 137
+    path="$(cat path)"
+    [ ! -e "$path" ]
+    [ ! -e "${path%.token}" ] # (the renewal's temporary file is for the next writer)
+}
+
 @test "a renewal that gets no answer holds up the end for two seconds at most" {
     server_config '{"ttl":4}'
     login

@@ -37,7 +37,7 @@ put_cache() {
     now="$(date +%s)"
     mkdir -p "$HOME/.servetel-auth"
     (umask 077 && printf '{"version":1,"api_url":"%s","email":"%s","access_token":"%s","token_type":"bearer",
-        "expires_at":%d,"obtained_at":%d}' "$API" "$EMAIL" "$1" $((now + 5)) $((now - 3595)) \
+        "expires_at":%d,"obtained_at":%d}' "$API" "$EMAIL" "$1" $((now + 50)) $((now - 3550)) \
         >"$HOME/.servetel-auth/default.json")
 }
 

@@ -1203,6 +1203,20 @@ runs() { wc -l <"$HOME/runs"; }
     assert_stdout "$(cat token)"
 }
 
+@test "a published token takes no permanent token's place" {
+    local ending
+    servetel-auth login -q --token-stdin <<<'permanent'
+    snapshot
+    for ending in -10 3600; do
+        run --separate-stderr servetel-auth refresh --min-ttl 20m --on-change 'cat >published' \
+            --adopt "echo '$(jwt "{\"nbf\":$EPOCHSECONDS,\"exp\":$((EPOCHSECONDS + ending))}")'"
+        assert_status 0
+        assert_unchanged
+        assert_equal "$(cat published)" permanent
+    done
+    assert_requests refresh 0
+}
+
 @test "a published token that works beats a cached one that is blacklisted" {
     local published
     published="$(server_issue)"

@@ -1165,6 +1165,18 @@ TEST(an_interrupted_renewal_leaves_everything)
     check_cached_token("old-token");
     CHECK(is_in_doubt("old-token"));
     renew_end(&r);
+    cache_token("other-token", now + 1000, "");
+    begin();
+    answer(500, "{}"); /* unclear; then the other form, which is not sent */
+    CHECK_INT(step, RENEW_REQUEST);
+    renew_interrupt(&r);
+    CHECK(is_in_doubt("other-token"));
+    renew_end(&r);
+    cache_token("old-token", now + 1000, "");
+    begin();
+    r.reply.sent_at = now;
+    renew_interrupt(&r);
+    renew_end(&r);
     begin(); /* an older doubt stays */
     renew_interrupt(&r);
     CHECK(is_in_doubt("old-token"));
