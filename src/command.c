@@ -100,7 +100,8 @@ static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, str
                          "renewed here",
                          r->cache.name, span);
     return error_set(error, RESULT_USAGE,
-                     "--min-ttl asks for more than a new token lasts, which is %s", span);
+                     "--min-ttl asks for more than a new token lasts, which is %s",
+                     clock_format_span(r->profile.expires_at - r->profile.obtained_at, span));
 }
 
 static enum result renew(const struct options *options, int64_t keep_above_s, bool is_promise,
