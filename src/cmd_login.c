@@ -171,6 +171,13 @@ static bool is_same_account(const struct login *login)
             (url_check(before->api_url, &ignored) == RESULT_OK && url_same(before->api_url, url)));
 }
 
+/* The remembered password of this account was refused, and nobody has said since that it is right.
+ */
+static bool is_guarded(const struct login *login)
+{
+    return is_same_account(login) && profile_login_was_refused(&login->before);
+}
+
 /* In secret memory. */
 static char *host_of(const struct login *login)
 {
@@ -200,7 +207,7 @@ static enum result fail_refused(struct login *login)
 static enum result ask_password(struct login *login)
 {
     bool was_refused = !login->options->forget_source && !login->options->no_cache &&
-                       is_same_account(login) && profile_login_was_refused(&login->before);
+                       is_guarded(login);
     char *host = host_of(login);
     char *prompt = secret_format("Password of %s at %s%s: ", login->wish.email, host,
                                  was_refused ? " (the remembered one was refused)" : "");
@@ -228,7 +235,7 @@ static enum result find_password(struct login *login)
     /* What was refused is sent again when a person names it again, not by a login in a crontab.
      * Without the cache a refusal could not be noted. */
     bool may_use_remembered = !o->forget_source && !o->no_cache && is_same_account(login) &&
-                              !profile_login_was_refused(before);
+                              !is_guarded(login);
 
     login->wish.password = &login->password;
     if (o->password_stdin) {
@@ -329,8 +336,8 @@ static int log_in(struct login *login)
     } else {
         report(&r);
         if (login->wish.goal == RENEW_GOAL_LOGIN && login->wish.password_file == NULL &&
-            login->wish.password_command == NULL && is_same_account(login) &&
-            profile_login_was_refused(&login->before) && profile_has_source(&r.profile))
+            login->wish.password_command == NULL && is_guarded(login) &&
+            profile_has_source(&r.profile))
             msg_warn("the remembered password was refused on %s and is not this one: correct it "
                      "at its source, or login --forget-source",
                      clock_format(login->before.unattended_login_at, when));

@@ -12,11 +12,11 @@
  *     api.c          the service's two endpoints: what goes out, what an answer means
  *     request.c      HTTPS through libcurl: limits, trust, timing
  *     libcurl.c      loads libcurl at the first request
+ *     token_file.c   the private file of `exec --keep-fresh`
  *     cache.c        the dotfile: paths, permissions, read, prepare, write; cache_lock.c its lock
  *     profile.c      what a cached file says
  *     password.c     where a password comes from
  *     child.c        commands of the user's: sources and hooks
- *     token_file.c   the private file of `exec --keep-fresh`
  *     token.c        a token: its look, its claims, how long it lasts
  *     url.c          which API addresses are accepted
  *     json.c         cJSON with its traps closed
