@@ -195,14 +195,14 @@ indian_time() {
     local name
     for name in KILL TERM; do
         quietly login -e "$EMAIL" --password-command \
-            "if [ -e '$HOME/hang' ]; then touch '$HOME/hangs'; exec sleep 600; fi; echo '$PW'"
+            "if [ -e '$HOME/hang' ]; then echo \$\$ >'$HOME/hangs'; exec sleep 600; fi; echo '$PW'"
         http POST /v1/auth/refresh '' "Authorization: $(cached_token)" 'Accept: application/json' # somebody else
         touch hang
         background servetel-auth refresh
-        retry_until 20 test -e hangs
-        pkill -P "$BG_PID" -x sleep || true
+        retry_until 20 test -s hangs
         kill -s "$name" "$BG_PID"
         wait "$BG_PID" || true
+        kill "$(cat hangs)" 2>/dev/null || true # a death by KILL leaves the command behind
         rm hang hangs
         run --separate-stderr servetel-auth status --json
         jq -e '.profiles[0] | .in_doubt or .blacklisted_at != null' <<<"$output"
