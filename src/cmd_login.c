@@ -338,7 +338,7 @@ static int log_in(struct login *login)
         if (login->wish.goal == RENEW_GOAL_LOGIN && login->wish.password_file == NULL &&
             login->wish.password_command == NULL && is_guarded(login) &&
             profile_has_source(&r.profile))
-            msg_warn("the remembered password was refused on %s and is not this one: correct it "
+            msg_warn("the remembered password was refused on %s: if it is not this one, correct it "
                      "at its source, or login --forget-source",
                      clock_format(login->before.unattended_login_at, when));
         r.exposed_file = false; /* said already */

@@ -201,7 +201,7 @@ change_password() {
     server_config "{\"users\":{\"$EMAIL\":\"password $PASSWORDS\"}}" && retry_until 30 is_noted || return
     sleep 3 # cron and the reader go on, and may not send it again
     (umask 077 && printf 'password %d\n' "$PASSWORDS" >"$HOME/pw")
-    servetel-auth login --quiet --timeout 10s # a person's
+    servetel-auth login --quiet --timeout 10s --password-file "$HOME/pw" # a person's, as the message says
 }
 
 # ------------------------------------------------------------------------------------------------------------ run

@@ -452,7 +452,7 @@ indian_time() {
     assert_status 0
     assert_logins_refused 1
     assert_equal "$(jq -r '.unattended_login // "none"' "$(cache_file)")" none
-    assert_stdout_has "is not this one: correct it at its source, or login --forget-source"
+    assert_stdout_has "if it is not this one, correct it at its source, or login --forget-source"
 }
 
 @test "a remembered password that is refused in a person's login is noted too" {
