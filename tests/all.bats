@@ -222,8 +222,8 @@ in_terminal() {
 
 @test "the time that a request waits for its turn is not its own" {
     make_profiles p 4
-    server_config '{"latency":2.5}'
-    run --separate-stderr servetel-auth refresh --all --jobs 2 --timeout 4s
+    server_config '{"latency":4}'
+    run --separate-stderr servetel-auth refresh --all --jobs 2 --timeout 7s
     assert_status 0
     assert_stderr_has '4 profiles: 4 renewed'
     assert_all_work
@@ -343,7 +343,7 @@ in_terminal() {
 
 @test "SIGTERM in the middle: every file is whole, and every token that was answered is stored" {
     make_profiles p 60
-    server_config '{"latency":0.15}'
+    server_config '{"latency":0.5}'
     background servetel-auth refresh --all --jobs 4
     retry_until 30 has_answered 12
     server_control tokens | jq -r '.[60:][]' >answered

@@ -246,7 +246,7 @@ class Service:
                 self.check(record, renewing=True)
                 if self.config["atomic_blacklist"]:
                     return self.renew(request, record)
-            time.sleep(0.1)  # long enough for the other one of two racers to pass the check too
+            time.sleep(1)  # long enough for the other one of two racers to pass the check too
             with self.lock:
                 return self.renew(request, record)
         except Refused as error:

@@ -61,8 +61,8 @@ complaints_of_many() {
 hold_lock() {
     local seen
     seen="$(count_requests refresh)"
-    server_script refresh '{"delay":1}'
-    background servetel-auth refresh --timeout 60s "$@"
+    server_script refresh '{"delay":2}'
+    background servetel-auth refresh --timeout 10m "$@" # however long it is stopped
     HOLDER=$BG_PID
     retry_until 10 has_requests refresh $((seen + 1))
     kill -STOP "$HOLDER"
@@ -81,9 +81,10 @@ have_lock_open() {
     [ "$(find /proc/[0-9]*/fd -lname "$DIR/default.lock" 2>/dev/null | wc -l)" -ge "$1" ]
 }
 
-# Waits until N processes wait for the lock or have it; where there is no /proc, for as long as that may take.
+# Waits until N processes wait for the lock or have it; where /proc does not tell (there is none, or we are not
+# root: the program lets nobody else look at it), for as long as that may take.
 wait_for_waiters() {
-    if [ ! -d /proc/self/fd ]; then
+    if [ ! -r "/proc/$HOLDER/fd" ]; then
         sleep 3
         return
     fi
@@ -94,11 +95,11 @@ wait_for_waiters() {
     fail_with "fewer than $1 processes wait"
 }
 
-# run_timed SECONDS COMMAND...: as run, and it may take no longer. (More under valgrind, which starts slowly.)
+# run_timed COMMAND...: as run, and it is not held up: five seconds are much less than the ten and more that it
+# would wait. (More under valgrind, which starts slowly.)
 run_timed() {
-    local limit=$1 start=$SECONDS
-    [ -z "${SERVETEL_AUTH_WRAP:-}" ] || limit=$((limit + 5))
-    shift
+    local limit=5 start=$SECONDS
+    [ -z "${SERVETEL_AUTH_WRAP:-}" ] || limit=10
     run --separate-stderr timeout 30 "$@"
     [ $((SECONDS - start)) -le "$limit" ] || fail_with_run "took $((SECONDS - start)) s, not $limit: $*"
 }
@@ -153,19 +154,20 @@ run_timed() {
 }
 
 @test "show, refresh and exec that wait for one renewal all use its token" {
+    local each=$((COUNT / 8))
     login
     make_expired
     hold_lock
-    start_many 25 show
-    start_many 25 refresh --print -q
+    start_many "$each" show
+    start_many "$each" refresh --print -q
     # shellcheck disable=SC2016 # for the program's shell
-    start_many 25 exec -- sh -c 'printf "%s\n" "$SERVETEL_TOKEN"'
-    start_many 25 refresh --min-ttl 60s --print -q
-    wait_for_waiters 101
+    start_many "$each" exec -- sh -c 'printf "%s\n" "$SERVETEL_TOKEN"'
+    start_many "$each" refresh --min-ttl 60s --print -q
+    wait_for_waiters $((4 * each + 1))
     let_go
     wait_many
     assert_equal "$(printed_by_many)" "$(cached_token)"
-    assert_equal "$(cat "$MANY"/out.* | wc -l | tr -d ' ')" 100
+    assert_equal "$(cat "$MANY"/out.* | wc -l | tr -d ' ')" $((4 * each))
     assert_equal "$(complaints_of_many)" ''
     assert_equal "$(count_requests refresh)" 1
     token_works "$(cached_token)"
@@ -266,7 +268,7 @@ run_timed() {
     background servetel-auth refresh --timeout 60s
     retry_until 10 has_requests refresh 1
     kill -9 "$BG_PID"
-    run_timed 2 servetel-auth refresh --timeout 10s
+    run_timed servetel-auth refresh --timeout 10s
     assert_status 0
     assert_stdout_empty
     assert_stderr_has renewed
@@ -295,14 +297,14 @@ run_timed() {
     make_stale
     hold_lock
     snapshot
-    run_timed 2 servetel-auth refresh --timeout 1s
+    run_timed servetel-auth refresh --timeout 1s
     assert_status 5
     assert_stdout_empty
     assert_stderr_has "$DIR/default.lock"
-    run_timed 2 servetel-auth login -e "$EMAIL" --timeout 1s --password-stdin <<<"$PW"
+    run_timed servetel-auth login -e "$EMAIL" --timeout 1s --password-stdin <<<"$PW"
     assert_status 5
     assert_stdout_empty
-    run_timed 2 servetel-auth show --min-ttl 60s --timeout 1s
+    run_timed servetel-auth show --min-ttl 60s --timeout 1s
     assert_status 5
     assert_stdout_empty
     assert_unchanged
@@ -317,7 +319,7 @@ run_timed() {
     server_script refresh '{"hang":true}'
     background servetel-auth refresh --timeout 60s
     retry_until 10 has_requests refresh 1
-    run_timed 2 servetel-auth show --timeout 1s
+    run_timed servetel-auth show --timeout 1s
     assert_status 5
     assert_stdout_empty
     assert_equal "$(count_requests refresh)" 1
@@ -326,18 +328,16 @@ run_timed() {
 @test "show on a fresh token is not held up by a holder that hangs" {
     login
     hold_lock
-    start=$SECONDS
     for _ in 1 2 3 4 5; do
-        run_timed 1 servetel-auth show
+        run_timed servetel-auth show
         assert_status 0
         assert_stdout "$(cached_token)"
         assert_stderr_empty
     done
-    run_timed 1 servetel-auth exec -- true
+    run_timed servetel-auth exec -- true
     assert_status 0
-    run_timed 1 servetel-auth status
+    run_timed servetel-auth status
     assert_status 0
-    [ $((SECONDS - start)) -le 4 ] || [ -n "${SERVETEL_AUTH_WRAP:-}" ]
     let_go
 }
 
@@ -346,7 +346,7 @@ run_timed() {
     now="$(date +%s)"
     cache_edit ".expires_at = $((now + 30)) | .obtained_at = $((now - 3570))"
     hold_lock
-    run_timed 2 servetel-auth show --timeout 1s
+    run_timed servetel-auth show --timeout 1s
     assert_status 0
     assert_stdout "$(cached_token)"
     assert_stderr_has warning
@@ -361,11 +361,11 @@ run_timed() {
     server_script refresh '{"hang":true}'
     background servetel-auth refresh -p one --timeout 60s
     retry_until 10 has_requests refresh 1
-    run_timed 2 servetel-auth refresh -p two --timeout 10s
+    run_timed servetel-auth refresh -p two --timeout 10s
     assert_status 0
     assert_stdout_empty
     assert_stderr_has renewed
     token_works "$(cached_token two)"
-    run_timed 2 servetel-auth login -p three -e "$EMAIL" --password-stdin --timeout 10s <<<"$PW"
+    run_timed servetel-auth login -p three -e "$EMAIL" --password-stdin --timeout 10s <<<"$PW"
     assert_status 0
 }

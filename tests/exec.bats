@@ -9,7 +9,8 @@ setup_file() {
     server_start
     # Their stdlib modules only; run as the program of exec.
     cat >"$BATS_FILE_TMPDIR/catcher" <<'END'
-# Says "ready", then which signals arrive, each as often as it does, until half a second passes without one.
+# Says "ready", with each signal how many have come, and when argv[1] (1) have and then none for half a second,
+# which.
 import os, select, signal, sys
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
@@ -17,28 +18,31 @@ signal.set_wakeup_fd(writing)
 for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGUSR2"):
     signal.signal(getattr(signal, name), lambda *_: None)
 print("ready", flush=True)
-got = []
-while select.select([reading], [], [], 0.5 if got else 30)[0]:
-    got += os.read(reading, 100)
-print("got", *[signal.Signals(number).name for number in got])
+got, wanted = [], int(sys.argv[1]) if len(sys.argv) > 1 else 1
+while select.select([reading], [], [], 0.5 if len(got) >= wanted else 30)[0]:
+    for number in os.read(reading, 100):
+        got.append(signal.Signals(number).name)
+        print(len(got), flush=True)
+print("got", *got)
 sys.exit(7)
 END
     cat >"$BATS_FILE_TMPDIR/watcher" <<'END'
 # Reads the token file as fast as it can until it has changed twice (or 20 s have passed). Prints how often; fails
 # at once when the file is absent, empty or not a whole token.
 import os, re, sys, time
-path, seen, inodes = os.environ["SERVETEL_TOKEN_FILE"], set(), set()
+path, seen, inodes = os.environ["SERVETEL_TOKEN_FILE"], set(), {}
 until = time.monotonic() + 20
 while len(seen) < 3 and time.monotonic() < until:
-    with open(path) as file:
-        text = file.read()
-        status = os.fstat(file.fileno())
+    file = open(path)
+    text = file.read()
+    status = os.fstat(file.fileno())
     if not re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]{43}\n?", text):
         sys.exit("not a whole token: %r" % text)
     if status.st_mode & 0o7777 != 0o600:
         sys.exit("mode %o" % status.st_mode)
     seen.add(text)
-    inodes.add(status.st_ino)
+    if status.st_ino not in inodes:  # kept open: or the number may be given again
+        inodes[status.st_ino] = os.dup(file.fileno())
 print("contents %d, inodes %d" % (len(seen), len(inodes)))
 END
     cat >"$BATS_FILE_TMPDIR/caller" <<'END'
@@ -117,6 +121,7 @@ WAITS='echo "$SERVETEL_TOKEN_FILE" >path; echo $$ >started.new; mv started.new s
 # ends STATUS: the background program's.
 assert_ends() {
     local ended=0
+    retry_until 60 is_gone "$BG_PID" || fail_with "it does not end" "$(cat "$BG_OUT" "$BG_ERR")"
     wait "$BG_PID" || ended=$?
     assert_equal "$ended" "$1" || fail_with "it said" "$(cat "$BG_OUT" "$BG_ERR")"
 }
@@ -563,12 +568,14 @@ gate_open() { kill -USR2 "$GATE_PID"; }
 
 @test "a signal to the renewal in the background is not the program's" {
     local renewer
-    server_config '{"ttl":4}'
+    server_config '{"ttl":8}'
     login
     server_script refresh '{"hang":true}'
     background servetel-auth exec --keep-fresh -- "$TESTS_PYTHON" "$(program catcher)"
+    retry_until 20 says "$BG_OUT" ready
     retry_until 20 has_requests refresh 1
     renewer="$(ps -o pid=,pgid= --ppid "$BG_PID" | awk '$1 == $2 {print $1}')"
+    [ -n "$renewer" ]
     kill -s TERM "$renewer"
     retry_until 20 is_gone "$renewer"
     kill -s USR1 "$BG_PID"
@@ -612,12 +619,14 @@ gate_open() { kill -USR2 "$GATE_PID"; }
 }
 
 @test "one signal after the other is passed on" {
+    local sent=0
     login
-    background servetel-auth exec --keep-fresh -- "$TESTS_PYTHON" "$(program catcher)"
+    background servetel-auth exec --keep-fresh -- "$TESTS_PYTHON" "$(program catcher)" 4
     retry_until 20 says "$BG_OUT" ready
     for name in USR1 HUP TERM TERM; do
+        sent=$((sent + 1))
         kill -"$name" "$BG_PID"
-        sleep 0.1 # signals of one number that wait together are one to the kernel
+        retry_until 20 says "$BG_OUT" "^$sent\$" # those of one number that wait together are one to the kernel
     done
     assert_ends 7
     assert_equal "$(tail -n 1 "$BG_OUT")" 'got SIGUSR1 SIGHUP SIGTERM SIGTERM'
@@ -695,7 +704,7 @@ gate_open() { kill -USR2 "$GATE_PID"; }
         login
         make_stale
         old="$(cached_token)"
-        server_script refresh '{"delay":0.5}'
+        server_script refresh '{"delay":1}' # the signal comes before the answer, which is waited for, for two seconds
         # shellcheck disable=SC2086 # no option, or one
         background servetel-auth exec $keep -- touch "$HOME/ran"
         retry_until 20 has_requests refresh 1
@@ -710,7 +719,7 @@ gate_open() { kill -USR2 "$GATE_PID"; }
 }
 
 @test "--keep-fresh leaves a permanent token that is about to end alone" {
-    type -P strace >/dev/null || skip 'strace is not installed'
+    needs_strace
     login
     cache_edit '.obtained_at -= 200000 | .expires_at = (now | floor) + 30' # permanent, about to end
     run --separate-stderr strace -f -c -e trace=fork,vfork,clone,clone3 -o "$HOME/forks" \

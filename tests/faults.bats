@@ -6,8 +6,7 @@ load helper
 
 setup() {
     clean_environment
-    type -P strace >/dev/null || skip 'strace is not installed'
-    strace -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+    needs_traced_strings
     export TESTS_PYTHON="${TESTS_PYTHON:-$(python3 -c 'import sys; print(sys.executable)')}"
 }
 

@@ -241,7 +241,7 @@ happen() {
 }
 
 BEGAN="$(now)"
-END=$((SECONDS + TOTAL))
+END=$((SECONDS + TOTAL + 1)) # which are cut to whole ones
 cron &
 MEANWHILE+=($!)
 reader &

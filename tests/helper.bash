@@ -77,6 +77,19 @@ strace() {
     ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" command strace "$@"
 }
 
+# For a test that has strace change what the kernel answers, or reads its list of calls.
+needs_strace() {
+    type -P strace >/dev/null || skip 'strace is not installed'
+    strace -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+}
+
+# For one that looks at the names and texts in them: the program switches dumps off, and then only root's strace
+# may read its memory.
+needs_traced_strings() {
+    needs_strace
+    [ "$(id -u)" = 0 ] || [ "$(uname)" != Linux ] || skip "only root's strace can read the program's memory"
+}
+
 # retry_until SECONDS COMMAND...: until the command succeeds; fails when it has not by then.
 retry_until() {
     local deadline=$((SECONDS + $1 + 1)) # SECONDS is whole: the one begun counts as none
@@ -93,8 +106,9 @@ pause() {
     read -r -t 0.02 -u "$NOTHING_COMES" || true
 }
 
+# One that has ended is gone even if nobody has asked for its status yet.
 is_gone() {
-    ! kill -0 "$1" 2>/dev/null
+    ! kill -0 "$1" 2>/dev/null || [[ "$(ps -o stat= -p "$1" 2>/dev/null)" == Z* ]]
 }
 
 # Ends a process that a test has started and waits until it is gone.
@@ -168,13 +182,14 @@ proxy_start() {
 # http METHOD PATH [BODY [HEADER...]]: sets ANSWER, head and body. Bash alone: curl takes ten times as long to
 # start, and there are thousands of these.
 http() {
-    local LC_ALL=C service headers='' # the length is in bytes
+    local LC_ALL=C service status=0 headers='' # the length is in bytes
     [ $# -lt 4 ] || headers="$(printf '%s\r\n' "${@:4}")"$'\n'
     exec {service}<>"/dev/tcp/127.0.0.1/$API_PORT" || return
     printf '%s %s HTTP/1.0\r\nContent-Length: %d\r\n%s\r\n%s' "$1" "$2" "${#3}" \
         "$headers" "${3-}" >&"$service"
-    IFS= read -r -d '' -t 20 -u "$service" ANSWER || true # to its end
+    IFS= read -r -d '' -t 120 -u "$service" ANSWER || status=$? # 1 at its end, above 128 when the time is up
     exec {service}>&-
+    [ "$status" -le 128 ]
 }
 
 # server_control PATH [JSON]: GET, or POST if there is JSON. Plain http: it works on a TLS server's port too.

@@ -28,11 +28,6 @@ setup() {
 
 teardown() { test_teardown; }
 
-need_strace() {
-    type -P strace >/dev/null || skip 'strace is not installed'
-    strace -o "$BATS_TEST_TMPDIR/trace" true 2>/dev/null || skip 'strace may not trace here'
-}
-
 # quietly ARGUMENTS...: the program; the test fails with what it said if it fails.
 quietly() {
     servetel-auth "$@" >"$BATS_TEST_TMPDIR/said" 2>&1 || fail_with "failed: $*" "$(cat "$BATS_TEST_TMPDIR/said")"
@@ -111,7 +106,7 @@ assert_clean_process() {
 }
 
 @test "dumps are off before anything is read" {
-    need_strace
+    needs_traced_strings
     [ "$(uname)" = Linux ] || skip 'prctl is Linux'
     login
     strace -o "$BATS_TEST_TMPDIR/trace" servetel-auth refresh -q
@@ -123,7 +118,7 @@ assert_clean_process() {
 # ------------------------------------------------------------------------------------------------- memory
 
 need_memory() {
-    need_strace
+    needs_strace
     [ -z "${ASAN_OPTIONS:-}" ] || skip "the sanitizers' own work at the end leaves copies on the stack"
 }
 
@@ -239,7 +234,7 @@ assert_wiped() {
     assert_wiped 5 refresh
     login
     server_script refresh '{"hang":true}'
-    assert_wiped 5 refresh --timeout 1
+    assert_wiped 5 refresh --timeout 3
     server_script refresh "{\"status\":400,\"json\":{\"message\":\"bad header: $(cached_token)\"},\"repeat\":2}"
     assert_wiped 4 refresh
     server_script refresh '{"status":200,"body":"no JSON"}'
@@ -307,7 +302,7 @@ assert_written() {
 }
 
 @test "the password is written to no file, the token to the cache alone" {
-    need_strace
+    needs_traced_strings
     record login -e "$EMAIL" --password-stdin <pw
     assert_written 1
     record login -e "$EMAIL" --password-file pw

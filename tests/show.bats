@@ -54,6 +54,7 @@ assert_kept() {
 }
 
 @test "a fresh token is shown without libcurl and OpenSSL being opened" {
+    needs_traced_strings
     write_cache
     capture strace -f -e trace=open,openat,socket,connect -o "$HOME/trace" servetel-auth show
     assert_kept
@@ -96,7 +97,7 @@ assert_kept() {
     write_cache "$(lasting 40 300)"
     try show
     assert_kept
-    write_cache "$(lasting 14 100)"
+    write_cache "$(lasting 40 100)"
     try show
     assert_kept
     assert_requests 0
@@ -344,7 +345,7 @@ assert_kept() {
 }
 
 @test "a new token that is not surely on the disk is 7, and the old one, which is spent, is not shown" {
-    type -P strace >/dev/null || skip 'strace is not installed'
+    needs_strace
     with_token "$(lasting 5)"
     capture strace -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO servetel-auth show
     assert_failed 7

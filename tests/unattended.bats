@@ -399,12 +399,12 @@ indian_time() {
 }
 
 @test "a keeper that runs on when the password is refused does not send it again either" {
-    server_config '{"ttl":3}'
+    server_config '{"ttl":8}'
     remember
     end_refresh_window
     change_password
     background servetel-auth exec --keep-fresh -- sleep 600
-    retry_until 10 has_requests login 2
+    retry_until 20 has_requests login 2
     retry_until 10 grep -q 'not sent again' "$BG_ERR"
     # Its next attempt is a quarter of an hour away; a login with the right password makes it go on at once.
     printf '%s\n' "$NEW_PW" >"$HOME/pw"
@@ -496,7 +496,7 @@ indian_time() {
     run --separate-stderr as_cron refresh
     assert_status 5
     assert_stdout_empty
-    [[ "$stderr" =~ (99|100)' s' ]] || fail_with_run "the time to wait is not said"
+    [[ "$stderr" =~ (9[0-9]|100)' s' ]] || fail_with_run "the time to wait is not said"
     assert_requests refresh 1
 
     run --separate-stderr as_cron refresh
@@ -527,7 +527,7 @@ indian_time() {
     run --separate-stderr as_cron refresh
     assert_status 5
     assert_requests refresh 1
-    assert_equal "$(servetel-auth status --json 2>/dev/null | jq ".profiles[0].retry_at - $at | fabs < 2")" true
+    assert_equal "$(servetel-auth status --json 2>/dev/null | jq ".profiles[0].retry_at - $at | fabs <= 5")" true
 }
 
 @test "a 429 on an unattended login is remembered" {
@@ -548,14 +548,14 @@ indian_time() {
 
 @test "when the pause is over the next run renews, and the first one not before" {
     remember
-    server_script refresh '{"status":429,"headers":{"Retry-After":"3"}}'
-    run --separate-stderr as_cron refresh --timeout 1s
+    server_script refresh '{"status":429,"headers":{"Retry-After":"6"}}'
+    run --separate-stderr as_cron refresh --timeout 3s
     assert_status 5
     assert_requests refresh 1
-    retry_until 20 as_cron refresh --quiet --timeout 1s 2>"$BATS_TEST_TMPDIR/err"
+    retry_until 20 as_cron refresh --quiet --timeout 3s 2>"$BATS_TEST_TMPDIR/err"
     assert_requests refresh 2
-    # 2.9: what is remembered is in whole seconds
-    assert_equal "$(server_log '[.[] | select(.endpoint == "refresh") | .time] | .[1] - .[0] >= 2.9')" true
+    # 5.9: what is remembered is in whole seconds
+    assert_equal "$(server_log '[.[] | select(.endpoint == "refresh") | .time] | .[1] - .[0] >= 5.9')" true
 }
 
 @test "a pause that ends within the time left is waited for" {
@@ -610,7 +610,7 @@ indian_time() {
 @test "a hook that a signal leaves out or stops is told of" {
     local status
     login
-    server_script refresh '{"delay":0.4}'
+    server_script refresh '{"delay":1}' # the signal comes before it, and it is waited for, for two seconds
     background servetel-auth refresh --on-change 'touch "$HOME/ran"'
     retry_until 20 has_requests refresh 1
     kill -s TERM "$BG_PID"
@@ -1100,7 +1100,7 @@ runs() { wc -l <"$HOME/runs"; }
     cache_edit ".token_command = \"echo \$\$ >'$HOME/pid'; exec sleep 600\""
     snapshot
     SECONDS=0
-    run --separate-stderr servetel-auth refresh --timeout 1s
+    run --separate-stderr servetel-auth refresh --timeout 3s
     assert_status 5
     [ "$SECONDS" -lt 20 ]
     retry_until 5 is_gone "$(cat pid)"

@@ -303,9 +303,10 @@ TEST(a_file_that_others_can_touch_is_refused)
         CHECK(profile.token == NULL);
         CHECK(cache.replaceable);
     }
-    put_bytes(at("default.json"), VALID, strlen(VALID), 0400);
-    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
     put_bytes(at("default.json"), VALID, strlen(VALID), 0700);
+    CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
+    /* The last: we could not write it again. */
+    put_bytes(at("default.json"), VALID, strlen(VALID), 0400);
     CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
     tear_down();
 }
