@@ -171,8 +171,7 @@ static bool is_same_account(const struct login *login)
             (url_check(before->api_url, &ignored) == RESULT_OK && url_same(before->api_url, url)));
 }
 
-/* The remembered password of this account was refused, and nobody has said since that it is right.
- */
+/* The remembered password of this account was refused, and none was accepted since. */
 static bool is_guarded(const struct login *login)
 {
     return is_same_account(login) && profile_login_was_refused(&login->before);

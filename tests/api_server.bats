@@ -401,7 +401,6 @@ EOT
         fi
         test_teardown
     }
-    stat_is() { [ "$(server_stats "$1")" = "$2" ]; }
     check server 0 0
     check chain 0 0
     for cert in expired not-yet self-signed no-chain; do
