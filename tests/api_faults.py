@@ -7,6 +7,7 @@ A script is a list of answers for the next requests to an endpoint; {} is the re
   process           true: do the real operation (spend the token!) and then deliver this. false: do not.
                     Without it, the operation is done unless the answer is given (status, json, body, raw,
                     hang, endless, drop "before"), so {"delay":1} or {"drop":"mid_body"} spoil the real answer
+  hold              true: neither operation nor answer before /_test/release
   delay             seconds between operation and answer
   drip              seconds for each byte sent
   drop              "before": close without an answer; "no_answer_processed": the same after the operation, a
@@ -30,8 +31,8 @@ from email.utils import formatdate
 
 Answer = collections.namedtuple("Answer", "status headers body")
 
-KEYS = {"status", "headers", "json", "body", "body_base64", "merge", "omit", "process", "delay", "drip", "drop",
-        "reset", "close", "raw", "raw_base64", "chunked_broken", "endless", "hang", "repeat"}
+KEYS = {"status", "headers", "json", "body", "body_base64", "merge", "omit", "process", "hold", "delay", "drip",
+        "drop", "reset", "close", "raw", "raw_base64", "chunked_broken", "endless", "hang", "repeat"}
 DROPS = {None, "before", "no_answer_processed", "after_headers", "mid_body"}
 GIVES_ANSWER = {"status", "json", "body", "body_base64", "raw", "raw_base64", "hang", "endless"}
 

@@ -356,6 +356,19 @@ EOT
     run ! server_control nothing
 }
 
+@test "a held request is in the log, and has not been processed before it is released" {
+    log_in
+    server_script refresh '{"hold":true}'
+    background curl -q -s -H 'Accept: application/json' -H "Authorization: $TOKEN" -X POST "$API/auth/refresh"
+    retry_until 20 has_requests refresh 1
+    token_works "$TOKEN"
+    assert_equal "$(server_stats refreshes)" 0
+    server_release
+    wait "$BG_PID"
+    token_works "$(jq -r .access_token "$BG_OUT")"
+    run ! token_works "$TOKEN"
+}
+
 @test "hanging requests are in the log before they are answered, and 300 connections are served" {
     server_script me '{"hang":true}'
     background curl -q -s "$API/me"
@@ -363,9 +376,12 @@ EOT
     assert_equal "$(server_log '.[0].status')" null
     stop_pid "$BG_PID"
     server_reset
-    server_config '{"latency":1}'
+    server_script me '{"hold":true,"repeat":300}'
     for _ in $(seq 300); do printf 'url=%s/me\noutput=/dev/null\n' "$API"; done >"$BATS_TEST_TMPDIR/urls"
-    run -0 curl -q -s --parallel --parallel-immediate --parallel-max 300 -K "$BATS_TEST_TMPDIR/urls"
+    background curl -q -s --parallel --parallel-immediate --parallel-max 300 -K "$BATS_TEST_TMPDIR/urls"
+    retry_until 60 has_requests me 300
+    server_release 300
+    wait "$BG_PID"
     assert_equal "$(server_stats me_refused)/$(server_stats max_concurrent)" 300/300
 }
 

@@ -16,6 +16,7 @@ Control, on the same port, always reachable by plain http, even when the API is 
                       and expires_in (replaces the real one, even by null)
   POST /_test/script  {"endpoint":"login|refresh|me|other", "answers":[...]}: what the next requests get,
                       see api_faults.py
+  POST /_test/release {"count"}: so many held requests (1) go on, now or when they come
   POST /_test/issue   {"email", "ttl", "age"}: a token without a login. age: first logged in so many seconds
                       ago; ttl: null for a permanent one, below zero for one that has expired
   POST /_test/reset   start-up configuration, no scripts, log, tokens, blacklist, lockouts or statistics
@@ -120,6 +121,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if script is None:
             self.send(service.answer(endpoint, request))
             return
+        if script.get("hold"):
+            service.held.acquire()
         real = service.answer(endpoint, request) if api_faults.is_processed(script) else None
         api_faults.deliver(self, script, real)
 

@@ -99,6 +99,7 @@ class Service:
             self.issued = {}  # jti -> the token, its owner and its exact times; the claims have whole seconds
             self.blacklist = {}  # jti -> until when it can still be used
             self.failures = collections.Counter()
+            self.held = threading.Semaphore(0)  # scripts with "hold" wait for it
 
     def configure(self, changes):
         unknown = set(changes) - set(DEFAULTS) - OPTIONAL_KEYS
@@ -301,6 +302,9 @@ class Service:
             return {}
         if name == "POST /_test/reset":
             return self.reset() or {}
+        if name == "POST /_test/release":
+            self.held.release(value.get("count", 1))
+            return {}
         if name == "POST /_test/issue":
             email, ttl = value.get("email", "you@example.test"), value.get("ttl", self.config["ttl"])
             first_login = time.time() - value.get("age", 0)

@@ -706,11 +706,12 @@ gate_open() { kill -USR2 "$GATE_PID"; }
         login
         make_stale
         old="$(cached_token)"
-        server_script refresh '{"delay":1}' # the signal comes before the answer, which is waited for, for two seconds
+        server_script refresh '{"hold":true}'
         # shellcheck disable=SC2086 # no option, or one
         background servetel-auth exec $keep -- touch "$HOME/ran"
         retry_until 20 has_requests refresh 1
         kill -s TERM "$BG_PID"
+        server_release # the answer is waited for, for two seconds
         status=0
         wait "$BG_PID" || status=$?
         assert_equal "$status" 143

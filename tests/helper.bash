@@ -229,6 +229,11 @@ server_script() {
     server_set script "{\"endpoint\":\"$endpoint\",\"answers\":[$*]}"
 }
 
+# server_release [COUNT]: lets requests go on that a script with "hold" holds.
+server_release() {
+    server_set release "{\"count\":${1:-1}}"
+}
+
 # server_log [JQ_FILTER]: the requests so far, a JSON list.
 server_log() {
     server_control log | jq -r "${1:-.}"

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-PATIENCE = 20  # seconds; only a failure takes so long
+PATIENCE = 60  # seconds; only a failure takes so long
 
 
 class Terminal:

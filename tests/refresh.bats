@@ -656,10 +656,11 @@ ANSWERS='
     for name in TERM HUP; do
         with_token
         old="$(cached_token)"
-        server_script refresh '{"delay":1}' # the signal comes before it, and it is waited for, for two seconds
+        server_script refresh '{"hold":true}'
         background servetel-auth refresh
         retry_until 20 has_requests refresh 1
         kill -s "$name" "$BG_PID"
+        server_release # the answer is waited for, for two seconds
         status=0
         wait "$BG_PID" || status=$?
         assert_equal "$name $status" "$name $((128 + $(kill -l "$name")))"

@@ -610,10 +610,11 @@ indian_time() {
 @test "a hook that a signal leaves out or stops is told of" {
     local status
     login
-    server_script refresh '{"delay":1}' # the signal comes before it, and it is waited for, for two seconds
+    server_script refresh '{"hold":true}'
     background servetel-auth refresh --on-change 'touch "$HOME/ran"'
     retry_until 20 has_requests refresh 1
     kill -s TERM "$BG_PID"
+    server_release # the answer is waited for, for two seconds
     status=0
     wait "$BG_PID" || status=$?
     assert_equal "$status" 143
