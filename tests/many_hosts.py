@@ -429,6 +429,8 @@ class Story:
         """Who lost the lock on the way sends nothing."""
         host = self.refreshers[0]
         command = host.command[host.command.index("servetel-auth"):]
+        fresh = command.index("--min-ttl")
+        del command[fresh:fresh + 2]  # it is not to keep one that is fresh
         code, _, said = host.call("env", "ETCD_LOCK_KEY=%s/0" % LOCK, *command)
         if code != 5 or "nothing was sent" not in said:
             raise RuntimeError("without the lock: exit status %d: %s" % (code, said))
@@ -514,11 +516,15 @@ class Verdict:
             after = [seen for seen, token in self.published
                      if seen > each.end and self.good_until(token) > seen]
             took = after[0] - each.end if after else float("inf")
-            self.troubles.append((each.begin, each.end + took))
-            if took > self.pace.recovery and each.end < self.end - self.pace.recovery:
-                self.problems["recovery"].append("%s: %.1f s" % (each.name, took))
-            without = sum(end - begin for begin, end in gaps if begin < each.end + took and end > each.begin)
-            ordinary = [gap for gap in ordinary if gap[1] < each.begin or gap[0] > each.end + took]
+            # Even then a lock that could not be given back is there until its lease ends.
+            reach = each.end + max(took, self.pace.lease)
+            self.troubles.append((each.begin, reach))
+            caused = [gap for gap in gaps if gap[0] < reach and gap[1] > each.begin]
+            over = max([each.end + took] + [end for _, end in caused]) - each.end
+            if over > self.pace.recovery and each.end < self.end - self.pace.recovery:
+                self.problems["recovery"].append("%s: %.1f s" % (each.name, over))
+            without = sum(end - begin for begin, end in caused)
+            ordinary = [gap for gap in ordinary if gap not in caused]
             self.figure("%s: a good token published %s later; none for %.1f s in all", each.name,
                         "%.1f s" % took if after else "no more", without)
         lengths = [end - begin for begin, end in ordinary] or [0]
