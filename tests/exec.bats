@@ -662,10 +662,11 @@ gate_open() { kill -USR2 "$GATE_PID"; }
 @test "a renewal that is under way when the program ends is not cut off: its answer is stored" {
     server_config '{"ttl":4}'
     login
-    server_script refresh '{"delay":1}'
+    server_script refresh '{"hold":true}'
     keep_fresh sh -c "$WAITS"
     retry_until 20 has_requests refresh 1
     kill "$(cat started)"
+    server_release
     assert_ends 143
     cached_token_works # nothing goes on behind it: as a container's first process it would take that with it
     assert_no_token_file
