@@ -33,7 +33,7 @@ BUILD = build
 SAN =
 
 PROG = $(BUILD)/servetel-auth
-OBJ = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/*.c))
+OBJ = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/*.c src/*/*.c))
 LIB_OBJ = $(filter-out $(BUILD)/obj/main.o,$(OBJ))
 UNITS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -129,6 +129,7 @@ $(PROG): $(OBJ)
 
 $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags
 	$(call say,CC $<)
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/unit/%: tests/unit/%.c $(LIB_OBJ) $(BUILD)/flags
@@ -186,7 +187,7 @@ check-asan: ## all of them with the address and undefined-behaviour sanitizers
 	@ASAN_OPTIONS=exitcode=99:disable_coredump=0 LSAN_OPTIONS=exitcode=99 \
 	  UBSAN_OPTIONS=exitcode=99:print_stacktrace=1 TEST_SLOW=1 tests/run --bin-dir build/asan $(TESTS)
 
-# "Possibly lost" is what is reached from its middle only, as all of secret.c's blocks are.
+# "Possibly lost" is what is reached from its middle only, as all of mem.c's blocks are.
 VALGRIND = valgrind -q --error-exitcode=99 --trace-children=no --vgdb=no --leak-check=full \
   --errors-for-leak-kinds=definite,indirect --show-leak-kinds=definite,indirect \
   $(addprefix --suppressions=$(CURDIR)/,$(wildcard tests/valgrind.supp))
@@ -243,7 +244,7 @@ TIDY_CHECKS = -*, bugprone-*, -bugprone-easily-swappable-parameters, \
   -readability-redundant-declaration
 ANALYZER_CFLAGS = -O2 -fanalyzer -Wno-analyzer-malloc-leak
 
-LINT_C = $(wildcard src/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
+LINT_C = $(wildcard src/*.[ch] src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
 LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run .ci/run \
   completions/servetel-auth.bash)
 LINT_MAN = $(wildcard man/*.1)

@@ -1,45 +1,56 @@
 /* servetel-auth: obtains, keeps fresh and hands out tokens for Servetel's API.
  *
- * The house, top to bottom; each file knows only what stands below it:
+ * The house, floor by floor; each includes only from its own and those below it. Behind each file
+ * the function by which one enters it.
  *
- *     main.c         the table of commands; dispatch, help, version
- *     cmd_*.c        a command each: options to calls, results to output
- *     command.c      what several commands share
- *     options.c      the table of options: parsing, precedence, help
- *     status.c       what `status` shows of a profile, as a table
- *     drive.c        makes happen what renewals ask for, one or thousands at once
- *     renew.c        the one path on which a token changes, as a state machine
- *     api.c          the service's two endpoints: what goes out, what an answer means
- *     request.c      HTTPS through libcurl: limits, trust, timing
- *     libcurl.c      loads libcurl at the first request
- *     token_file.c   the private file of `exec --keep-fresh`
- *     cache.c        the dotfile: paths, permissions, read, prepare, write; cache_lock.c its lock
- *     profile.c      what a cached file says
- *     password.c     where a password comes from
- *     child.c        commands of the user's: sources and hooks
- *     token.c        a token: its look, its claims, how long it lasts
- *     url.c          which API addresses are accepted
- *     json.c         cJSON with its traps closed
- *     caller.c       what is changed for this process, and put back for programs that it starts
- *     signals.c      signals that end the process, held until it is safe
- *     fd.c           descriptors that survive signals and do not leak
- *     msg.c          the only writer to stderr
- *     text.c         text from elsewhere, made harmless
- *     clock.c        the two clocks
- *     secret.c       memory that is wiped
- *     result.c       results, error texts, exit codes
- *
- * Nothing here knows curl, cJSON or paths.
+ *     commands/           a command each: options to calls, results to output
+ *         login           cmd_login()
+ *         refresh         cmd_refresh()
+ *         show            cmd_show()
+ *         status          cmd_status()
+ *         logout          cmd_logout()
+ *         exec            cmd_exec()
+ *         schedule        cmd_schedule()
+ *         command         command_fresh_profile()  what several commands share
+ *         options         options_parse()          the one table of options
+ *         status_table    status_table()           what `status` shows of a profile, as a table
+ *         token_file      token_file_open()        the private file of `exec --keep-fresh`
+ *     renewal/            the one path on which a token changes
+ *         renew           renew_next()             the path, as a state machine
+ *         drive           drive_all()              makes happen what renewals ask for
+ *     service/            the API
+ *         api             api_read()               what goes out, what an answer means
+ *         request         request_start()          HTTPS through libcurl: limits, trust, timing
+ *         libcurl         libcurl_load()           loads it at the first request
+ *     store/              files
+ *         cache           cache_read()             the dotfile: read, prepare, write
+ *         lock            cache_lock()             its lock, and the note in it
+ *         profile         profile_parse()          what a cached file says
+ *         token           token_claims()           a token's look, its claims, how long it lasts
+ *         url             url_check()              which API addresses are accepted
+ *     input/              what comes from the user
+ *         source          source_ask()             where a password comes from
+ *         child           child_start()            commands of the user's: sources and hooks
+ *     base/
+ *         mem             mem_new()                memory that is wiped
+ *         json            json_parse_object()      cJSON with its traps closed
+ *         text            text_clean()             text from elsewhere, made harmless
+ *         clock           clock_epoch_s()          the two clocks
+ *         fd              fd_open()                descriptors that survive signals and do not leak
+ *         msg             msg_error()              the only writer to stderr
+ *         signals         signals_catch()          held until it is safe to die of them
+ *         process         process_shut_out()       what is changed for this process, and put back
+ *         result          error_set()              results, error texts, exit codes
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "caller.h"
-#include "command.h"
-#include "msg.h"
-#include "signals.h"
+#include "base/msg.h"
+#include "base/process.h"
+#include "base/signals.h"
+#include "commands/command.h"
 
 static const struct command commands[] = {
     {"login", FOR_LOGIN, cmd_login, "", 0, 0, false, "get a token and cache it",
@@ -62,12 +73,12 @@ static const struct command commands[] = {
 /* Help is a screen or two. */
 #define HELP_MAX 16384
 
-static bool add(struct secret *text, const char *more)
+static bool add(struct buffer *text, const char *more)
 {
-    return secret_append_text(text, more);
+    return buffer_append_text(text, more);
 }
 
-static void usage(struct secret *text)
+static void usage(struct buffer *text)
 {
     char line[128];
 
@@ -85,21 +96,21 @@ static void usage(struct secret *text)
         return;
 }
 
-static void command_help(const struct command *command, struct secret *text)
+static void command_help(const struct command *command, struct buffer *text)
 {
-    char *head = secret_format(
-        "usage: servetel-auth %s [OPTION]...%s%s\n\n%c%s.\n%s%s", command->name,
-        *command->operands != '\0' ? " " : "", command->operands, command->summary[0] - 'a' + 'A',
-        command->summary + 1, *command->details != '\0' ? "\n" : "", command->details);
+    char *head = mem_format("usage: servetel-auth %s [OPTION]...%s%s\n\n%c%s.\n%s%s", command->name,
+                            *command->operands != '\0' ? " " : "", command->operands,
+                            command->summary[0] - 'a' + 'A', command->summary + 1,
+                            *command->details != '\0' ? "\n" : "", command->details);
 
     if (add(text, head))
         options_help(command->user, text);
-    secret_free(head);
+    mem_free(head);
 }
 
 static int print_help(const struct command *command)
 {
-    struct secret text = SECRET(HELP_MAX);
+    struct buffer text = BUFFER(HELP_MAX);
     struct error error;
     enum result result;
 
@@ -107,19 +118,19 @@ static int print_help(const struct command *command)
         usage(&text);
     else
         command_help(command, &text);
-    result = command_write(secret_text(&text), text.len, &error);
-    secret_clear(&text);
+    result = command_write(buffer_text(&text), text.len, &error);
+    buffer_clear(&text);
     return result == RESULT_OK ? 0 : command_fail(&error);
 }
 
 static int usage_on_stderr(void)
 {
-    struct secret text = SECRET(HELP_MAX);
+    struct buffer text = BUFFER(HELP_MAX);
 
     usage(&text);
     if (write(STDERR_FILENO, text.data, text.len) < 0)
         msg_error("no command");
-    secret_clear(&text);
+    buffer_clear(&text);
     return result_exit_code(RESULT_USAGE);
 }
 
@@ -208,7 +219,7 @@ int main(int argc, char **argv)
 {
     int code;
 
-    caller_shut_out();
+    process_shut_out();
     if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
         fcntl(STDERR_FILENO, F_GETFD) < 0)
         occupy_standard_fds();

@@ -11,7 +11,7 @@ PW='Zx9-quite-unguessable-and-long-enough-71'
 setup_file() {
     server_start --config "{\"users\":{\"$EMAIL\":\"$PW\"}}"
     # The same program that wipes nothing: what looks for secrets must find them there.
-    make -C "$TESTS_DIR/.." BUILD="$BATS_FILE_TMPDIR/unwiped" CFLAGS=-O0 CPPFLAGS=-DSECRET_NO_WIPE \
+    make -C "$TESTS_DIR/.." BUILD="$BATS_FILE_TMPDIR/unwiped" CFLAGS=-O0 CPPFLAGS=-DMEM_NO_WIPE \
         >"$BATS_FILE_TMPDIR/make" 2>&1 3>&- || fail_with 'cannot build' "$(cat "$BATS_FILE_TMPDIR/make")"
 }
 

@@ -3,13 +3,13 @@
  * The input: 'r' (refresh) or anything else (login), three digits of a status, a byte that is a
  * line feed or the number of seconds of Retry-After, and the body.
  */
-#include "api.h"
+#include "service/api.h"
 #include "fuzz.h"
-#include "json.h"
-#include "request.h"
-#include "secret.h"
-#include "text.h"
-#include "token.h"
+#include "base/json.h"
+#include "service/request.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/token.h"
 
 #define HOST "api.example"
 #define PASSWORD "correct horse"
@@ -26,14 +26,14 @@ static int digit(uint8_t byte)
 /* Characters as they come out on a terminal. */
 static size_t shown_length(const char *text)
 {
-    char *shown = secret_copy(text);
+    char *shown = mem_copy(text);
     size_t count = 0;
 
     text_clean(shown);
     MUST(text_is_utf8(shown));
     for (const char *c = shown; *c != '\0'; c++)
         count += ((unsigned char)*c & 0xc0) != 0x80;
-    secret_free(shown);
+    mem_free(shown);
     return count;
 }
 
@@ -94,13 +94,13 @@ static struct error silent_error(const struct api_question *question, const stru
 
     if (succeeded && answer->error.result == RESULT_PROTOCOL)
         return answer->error; /* there the service has no say */
-    silent.body = SECRET(REPLY_BODY_MAX);
+    silent.body = BUFFER(REPLY_BODY_MAX);
     if (succeeded)
-        MUST(secret_append_text(&silent.body, "{\"success\":false}"));
+        MUST(buffer_append_text(&silent.body, "{\"success\":false}"));
     MUST(api_read(question, &silent, &other) == answer->error.result);
     error = other.error;
     api_answer_clear(&other);
-    secret_clear(&silent.body);
+    buffer_clear(&silent.body);
     return error;
 }
 
@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .host = HOST, .password = PASSWORD, .token = CACHED, .logged_in_at = LOGGED_IN_AT};
     struct reply reply = {.done = true,
                           .fate = REQUEST_ANSWERED,
-                          .body = SECRET(REPLY_BODY_MAX),
+                          .body = BUFFER(REPLY_BODY_MAX),
                           .sent_at = SENT_AT,
                           .retry_after_s = -1};
     struct api_answer answer;
@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reply.status = digit(data[1]) * 100 + digit(data[2]) * 10 + digit(data[3]);
     if (data[4] != '\n')
         reply.retry_after_s = data[4];
-    MUST(secret_append(&reply.body, data + 5, size - 5));
+    MUST(buffer_append(&reply.body, data + 5, size - 5));
 
     result = api_read(&question, &reply, &answer);
     MUST(result == answer.error.result);
@@ -138,6 +138,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_error(&answer, &reply, silent.text);
     }
     api_answer_clear(&answer);
-    secret_clear(&reply.body);
+    buffer_clear(&reply.body);
     return 0;
 }

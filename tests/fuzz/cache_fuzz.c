@@ -1,8 +1,8 @@
 /* What a cache file may hold: what is accepted must be the same after it was written and read. */
 #include "fuzz.h"
-#include "profile.h"
-#include "secret.h"
-#include "token.h"
+#include "store/profile.h"
+#include "base/mem.h"
+#include "store/token.h"
 
 /* cJSON prints 15 digits of a number; times of the year 31,690,000 and later lose some. */
 #define EXACT_MAX 1000000000000000
@@ -65,7 +65,7 @@ static void check_removal(struct profile *profile)
     struct error error;
     char *text;
 
-    secret_replace(&profile->token, NULL);
+    mem_replace(&profile->token, NULL);
     profile->retry_at = 0;
     profile->expires_at = TOKEN_NO_EXPIRY;
     text = profile_print(profile);
@@ -73,7 +73,7 @@ static void check_removal(struct profile *profile)
     MUST(without.token == NULL && without.retry_at == 0);
     MUST(without.expires_at == TOKEN_NO_EXPIRY);
     profile_clear(&without);
-    secret_free(text);
+    mem_free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_removal(&profile);
     profile_clear(&profile);
     profile_clear(&again);
-    secret_free(first);
-    secret_free(second);
+    mem_free(first);
+    mem_free(second);
     return 0;
 }

@@ -2,9 +2,9 @@
 #include <strings.h>
 
 #include "fuzz.h"
-#include "json.h"
-#include "secret.h"
-#include "token.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "store/token.h"
 
 static void check_claim(bool has, int64_t value)
 {
@@ -45,7 +45,7 @@ static void check_payload(const char *token)
     for (size_t i = 0; i < whole; i++)
         MUST(part[i] == digits[payload_bits(payload, len, i)]);
     MUST(strcspn(part, ".=") <= (len * 8 + 5) / 6 + 1);
-    secret_free(payload);
+    mem_free(payload);
 }
 
 static void check_token(const char *token)
@@ -78,7 +78,7 @@ static bool holds(const uint8_t *data, size_t size, const char *part, size_t len
     return false;
 }
 
-static void check_cleaned(const uint8_t *data, size_t size, struct secret *cleaned)
+static void check_cleaned(const uint8_t *data, size_t size, struct buffer *cleaned)
 {
     struct error error;
     char *before;
@@ -90,26 +90,26 @@ static void check_cleaned(const uint8_t *data, size_t size, struct secret *clean
     MUST(holds(data, size, cleaned->data, cleaned->len));
     if (strcasecmp(cleaned->data, "Bearer") == 0)
         return; /* what is left of "Bearer Bearer"; alone, the word stands before nothing */
-    before = secret_copy(cleaned->data);
+    before = mem_copy(cleaned->data);
     MUST(token_clean(cleaned, "it", &error) == RESULT_OK);
     MUST(strcmp(cleaned->data, before) == 0);
-    secret_free(before);
+    mem_free(before);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct secret text = SECRET(1 << 20);
+    struct buffer text = BUFFER(1 << 20);
     struct error error = {0};
     char *token;
 
     if (size > text.max)
         return 0;
-    token = secret_new(size + 1);
+    token = mem_new(size + 1);
     memcpy(token, data, size);
     check_token(token); /* as it is: the cache's and the service's are not cleaned */
-    secret_free(token);
+    mem_free(token);
 
-    MUST(secret_append(&text, data, size));
+    MUST(buffer_append(&text, data, size));
     if (token_clean(&text, "the token", &error) == RESULT_OK) {
         check_cleaned(data, size, &text);
         check_token(text.data);
@@ -118,6 +118,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(strlen(error.text) < 200);
         MUST(strncmp(error.text, "the token is ", 13) == 0);
     }
-    secret_clear(&text);
+    buffer_clear(&text);
     return 0;
 }

@@ -1,14 +1,14 @@
-#include "api.h"
+#include "service/api.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-#include "clock.h"
-#include "json.h"
+#include "base/clock.h"
+#include "base/json.h"
 #include "jwt.h"
-#include "secret.h"
-#include "text.h"
-#include "token.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "store/token.h"
 #include "unit.h"
 
 #define NOW 1800000000
@@ -142,18 +142,18 @@ static enum result read_answer(long status, const char *body)
     struct reply reply = {.done = true,
                           .fate = REQUEST_ANSWERED,
                           .status = status,
-                          .body = SECRET(REPLY_BODY_MAX),
+                          .body = BUFFER(REPLY_BODY_MAX),
                           .sent_at = NOW,
                           .retry_after_s = -1};
     enum result result;
 
-    CHECK(secret_append_text(&reply.body, body));
+    CHECK(buffer_append_text(&reply.body, body));
     result = api_read(&question, &reply, &answer);
     CHECK_INT(result, answer.error.result);
     CHECK_INT(answer.status, status);
     CHECK((answer.token != NULL) == (result == RESULT_OK));
     CHECK((answer.error.text[0] == '\0') == (result == RESULT_OK));
-    secret_clear(&reply.body);
+    buffer_clear(&reply.body);
     return result;
 }
 
@@ -267,14 +267,14 @@ TEST(an_answer_with_a_raw_nul_is_no_json)
     struct reply reply = {.done = true,
                           .fate = REQUEST_ANSWERED,
                           .status = 200,
-                          .body = SECRET(REPLY_BODY_MAX),
+                          .body = BUFFER(REPLY_BODY_MAX),
                           .sent_at = NOW,
                           .retry_after_s = -1};
 
     ask(API_LOGIN);
-    CHECK(secret_append(&reply.body, body, sizeof body));
+    CHECK(buffer_append(&reply.body, body, sizeof body));
     CHECK_INT(api_read(&question, &reply, &answer), RESULT_PROTOCOL);
-    secret_clear(&reply.body);
+    buffer_clear(&reply.body);
     api_answer_clear(&answer);
 }
 
@@ -302,7 +302,7 @@ TEST(an_error_names_host_status_and_what_was_refused)
 
 TEST(a_token_of_16384_characters_is_taken_and_not_one_more)
 {
-    char *body = secret_new(20000);
+    char *body = mem_new(20000);
 
     ask(API_LOGIN);
     sprintf(body, "{\"access_token\":\"%0*d\"}", TOKEN_LENGTH_MAX, 7);
@@ -312,7 +312,7 @@ TEST(a_token_of_16384_characters_is_taken_and_not_one_more)
     sprintf(body, "{\"access_token\":\"%0*d\"}", TOKEN_LENGTH_MAX + 1, 7);
     CHECK_INT(read_answer(200, body), RESULT_PROTOCOL);
     api_answer_clear(&answer);
-    secret_free(body);
+    mem_free(body);
 }
 
 TEST(the_token_type_is_kept_whatever_it_is)
@@ -331,13 +331,13 @@ TEST(the_token_type_is_kept_whatever_it_is)
 
     ask(API_LOGIN);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char *body = secret_format("{\"access_token\":\"abc\"%s}", table[i].member);
+        char *body = mem_format("{\"access_token\":\"abc\"%s}", table[i].member);
 
         CHECK_INT(read_answer(200, body), RESULT_OK);
         CHECK_STR(answer.token, "abc");
         CHECK_STR(answer.token_type, table[i].type);
         api_answer_clear(&answer);
-        secret_free(body);
+        mem_free(body);
     }
     CHECK(answer.token == NULL);
 }
@@ -392,7 +392,7 @@ TEST(expires_in_has_many_forms)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char *body = secret_format("{\"access_token\":\"abc\",\"expires_in\":%s}", table[i].value);
+        char *body = mem_format("{\"access_token\":\"abc\",\"expires_in\":%s}", table[i].value);
         bool ok;
 
         ask(i % 2 == 0 ? API_LOGIN : API_REFRESH);
@@ -404,7 +404,7 @@ TEST(expires_in_has_many_forms)
         if (!ok)
             printf("# for %s\n", table[i].value);
         api_answer_clear(&answer);
-        secret_free(body);
+        mem_free(body);
     }
 }
 
@@ -412,11 +412,11 @@ TEST(expires_in_has_many_forms)
 static enum result read_jwt(const char *claims, const char *more)
 {
     char *token = jwt_of(claims);
-    char *body = secret_format("{\"access_token\":\"%s\"%s}", token, more);
+    char *body = mem_format("{\"access_token\":\"%s\"%s}", token, more);
     enum result result = read_answer(200, body);
 
-    secret_free(token);
-    secret_free(body);
+    mem_free(token);
+    mem_free(body);
     return result;
 }
 
@@ -492,7 +492,7 @@ TEST(a_kept_iat_counts_from_the_login)
     CHECK_INT(answer.obtained_at, NOW);
     CHECK_INT(answer.expires_at, NOW + 3600);
     api_answer_clear(&answer);
-    secret_free(old);
+    mem_free(old);
 }
 
 TEST(a_kept_iat_does_not_matter_where_something_better_is_known)
@@ -519,7 +519,7 @@ TEST(a_kept_iat_does_not_matter_where_something_better_is_known)
     CHECK_INT(read_jwt("{\"iat\":1799990000,\"exp\":1799993600}", ""), RESULT_OK);
     CHECK_INT(answer.expires_at, NOW + 3600);
     api_answer_clear(&answer);
-    secret_free(old);
+    mem_free(old);
 }
 
 TEST(an_opaque_token_lasts_an_hour)
@@ -544,14 +544,14 @@ TEST(the_days_of_the_password_are_read)
 
     ask(API_LOGIN);
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char *body = secret_format("{\"access_token\":\"abc\",\"number_of_days_left\":%s}",
-                                   table[i].value);
+        char *body = mem_format("{\"access_token\":\"abc\",\"number_of_days_left\":%s}",
+                                table[i].value);
 
         CHECK_INT(read_answer(200, body), RESULT_OK);
         if (!CHECK_INT(answer.password_days, table[i].days))
             printf("# for %s\n", table[i].value);
         api_answer_clear(&answer);
-        secret_free(body);
+        mem_free(body);
     }
     CHECK_INT(read_answer(200, "{\"access_token\":\"abc\"}"), RESULT_OK);
     CHECK_INT(answer.password_days, -1);
@@ -696,25 +696,25 @@ TEST(a_password_within_the_token_does_not_save_the_token)
 TEST(secrets_are_taken_out_before_the_text_is_cut)
 {
     for (size_t lead = 270; lead <= 300; lead++) {
-        char *body = secret_format("{\"message\":\"%0*d" CACHED "\"}", (int)lead, 0);
+        char *body = mem_format("{\"message\":\"%0*d" CACHED "\"}", (int)lead, 0);
         const char *text = refusal(body);
 
         if (!CHECK(strstr(text, "opaq") == NULL))
             printf("# '%s'\n", text);
-        secret_free(body);
+        mem_free(body);
     }
 }
 
 /* Characters of a text as they come out on a terminal. */
 static size_t shown_length(const char *text)
 {
-    char *shown = secret_copy(text);
+    char *shown = mem_copy(text);
     size_t count = 0;
 
     text_clean(shown);
     for (const char *c = shown; *c != '\0'; c++)
         count += ((unsigned char)*c & 0xc0) != 0x80;
-    secret_free(shown);
+    mem_free(shown);
     return count;
 }
 
@@ -726,18 +726,18 @@ TEST(a_message_is_cut_to_300_characters)
     size_t fixed = shown_length(refusal("")) + 2; /* ": " */
 
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        struct secret body = SECRET(100000);
+        struct buffer body = BUFFER(100000);
         const char *text;
 
-        CHECK(secret_append_text(&body, "{\"message\":\""));
+        CHECK(buffer_append_text(&body, "{\"message\":\""));
         for (int n = 0; n < 5000; n++)
-            CHECK(secret_append_text(&body, units[i]));
-        CHECK(secret_append_text(&body, "\"}"));
+            CHECK(buffer_append_text(&body, units[i]));
+        CHECK(buffer_append_text(&body, "\"}"));
         text = refusal(body.data);
         if (!CHECK(shown_length(text) <= fixed + 300))
             printf("# unit %zu: %zu characters\n", i, shown_length(text) - fixed);
         CHECK(strlen(text) < ERROR_TEXT_SIZE - 1);
-        secret_clear(&body);
+        buffer_clear(&body);
     }
     CHECK_INT(shown_length(refusal("{\"message\":\"short\"}")), (long long)fixed + 5);
 }
@@ -745,17 +745,17 @@ TEST(a_message_is_cut_to_300_characters)
 /* --timeout is for the whole command: an answer may not keep it busy for minutes. */
 static void check_quick(const char *unit)
 {
-    struct secret body = SECRET(REPLY_BODY_MAX);
+    struct buffer body = BUFFER(REPLY_BODY_MAX);
     int64_t started_ms;
 
-    CHECK(secret_append_text(&body, "{\"message\":\""));
+    CHECK(buffer_append_text(&body, "{\"message\":\""));
     while (body.len < 50000)
-        CHECK(secret_append_text(&body, unit));
-    CHECK(secret_append_text(&body, "\"}"));
+        CHECK(buffer_append_text(&body, unit));
+    CHECK(buffer_append_text(&body, "\"}"));
     started_ms = clock_monotonic_ms();
     refusal(body.data);
     CHECK(clock_monotonic_ms() - started_ms < 1000);
-    secret_clear(&body);
+    buffer_clear(&body);
 }
 
 TEST(an_answer_full_of_tokens_is_read_quickly)
@@ -767,20 +767,20 @@ TEST(an_answer_full_of_tokens_is_read_quickly)
 
 TEST(an_answer_full_of_different_tokens_is_read_quickly)
 {
-    struct secret body = SECRET(REPLY_BODY_MAX);
+    struct buffer body = BUFFER(REPLY_BODY_MAX);
     int64_t started_ms;
     char unit[32];
 
-    CHECK(secret_append_text(&body, "{\"message\":\""));
+    CHECK(buffer_append_text(&body, "{\"message\":\""));
     for (int i = 0; i < 5000; i++) {
         snprintf(unit, sizeof unit, "eyJ%d ", i);
-        CHECK(secret_append_text(&body, unit));
+        CHECK(buffer_append_text(&body, unit));
     }
-    CHECK(secret_append_text(&body, "\"}"));
+    CHECK(buffer_append_text(&body, "\"}"));
     started_ms = clock_monotonic_ms();
     CHECK(strstr(refusal(body.data), "eyJ") == NULL);
     CHECK(clock_monotonic_ms() - started_ms < 1000);
-    secret_clear(&body);
+    buffer_clear(&body);
 }
 
 /* ---- when to come back ---- */
@@ -791,18 +791,18 @@ static int64_t retry_after(int64_t header_s, const char *member)
     struct reply reply = {.done = true,
                           .fate = REQUEST_ANSWERED,
                           .status = 429,
-                          .body = SECRET(REPLY_BODY_MAX),
+                          .body = BUFFER(REPLY_BODY_MAX),
                           .sent_at = NOW,
                           .retry_after_s = header_s};
     int64_t seconds;
 
     ask(API_LOGIN);
     if (member != NULL)
-        CHECK(secret_append_text(&reply.body, "{\"success\":false,\"retry_after\":") &&
-              secret_append_text(&reply.body, member) && secret_append_text(&reply.body, "}"));
+        CHECK(buffer_append_text(&reply.body, "{\"success\":false,\"retry_after\":") &&
+              buffer_append_text(&reply.body, member) && buffer_append_text(&reply.body, "}"));
     CHECK_INT(api_read(&question, &reply, &answer), RESULT_TEMPORARY);
     seconds = answer.retry_after_s;
-    secret_clear(&reply.body);
+    buffer_clear(&reply.body);
     api_answer_clear(&answer);
     return seconds;
 }

@@ -1,4 +1,4 @@
-#include "cache.h"
+#include "store/cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "scratch.h"
-#include "secret.h"
-#include "token.h"
+#include "base/mem.h"
+#include "store/token.h"
 #include "unit.h"
 
 #define VALID "{\"version\":1,\"access_token\":\"abc\",\"expires_at\":1800003600}"
@@ -94,7 +94,7 @@ TEST(without_home_the_passwd_entry_tells)
     if (user == NULL)
         SKIP("this user has no passwd entry");
     set_up();
-    expected = secret_format("%s/.servetel-auth/default.json", user->pw_dir);
+    expected = mem_format("%s/.servetel-auth/default.json", user->pw_dir);
     unsetenv("SERVETEL_AUTH_DIR");
     unsetenv("HOME");
     open_cache();
@@ -104,7 +104,7 @@ TEST(without_home_the_passwd_entry_tells)
     open_cache();
     CHECK_STR(cache.path, expected);
     setenv("HOME", user->pw_dir, 1);
-    secret_free(expected);
+    mem_free(expected);
     tear_down();
 }
 
@@ -167,8 +167,8 @@ TEST(profiles_are_listed_in_order)
         CHECK_STR(names[3], "work");
     }
     for (size_t i = 0; i < count; i++)
-        secret_free(names[i]);
-    secret_free(names);
+        mem_free(names[i]);
+    mem_free(names);
     tear_down();
 }
 
@@ -188,9 +188,9 @@ TEST(many_profiles_are_listed)
     CHECK_INT((long long)count, 100);
     for (size_t i = 0; i < count; i++) {
         CHECK_INT(atoi(names[i] + 1), (long long)i);
-        secret_free(names[i]);
+        mem_free(names[i]);
     }
-    secret_free(names);
+    mem_free(names);
     tear_down();
 }
 
@@ -203,11 +203,11 @@ TEST(no_directory_is_no_profile)
     rmdir(scratch);
     CHECK_INT(cache_list(&names, &count, &error), RESULT_OK);
     CHECK_INT((long long)count, 0);
-    secret_free(names);
+    mem_free(names);
     put(scratch, "a file in its place");
     CHECK_INT(cache_list(&names, &count, &error), RESULT_LOCAL);
     CHECK_INT((long long)count, 0);
-    secret_free(names);
+    mem_free(names);
     unlink(scratch);
     tear_down();
 }
@@ -342,7 +342,7 @@ TEST(what_is_no_file_is_refused_and_not_waited_for)
 
 TEST(a_file_that_is_too_large_is_refused)
 {
-    char *text = secret_new(256 * 1024 + 2);
+    char *text = mem_new(256 * 1024 + 2);
 
     set_up();
     /* Blanks before the object are as good as any other text. */
@@ -353,7 +353,7 @@ TEST(a_file_that_is_too_large_is_refused)
     put_bytes(at("default.json"), text, 256 * 1024 + 1, 0600);
     check_local(cache_read(&cache, &profile, &error), "larger");
     CHECK(cache.replaceable);
-    secret_free(text);
+    mem_free(text);
     tear_down();
 }
 

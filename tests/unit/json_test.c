@@ -1,6 +1,6 @@
-#include "json.h"
+#include "base/json.h"
 
-#include "secret.h"
+#include "base/mem.h"
 #include "unit.h"
 
 static struct cJSON *parse(const char *text)
@@ -50,10 +50,10 @@ TEST(a_torn_object_is_not_accepted)
 
     check_accepted(whole, true);
     for (size_t len = 0; len < strlen(whole); len++) {
-        char *torn = secret_format("%.*s", (int)len, whole);
+        char *torn = mem_format("%.*s", (int)len, whole);
 
         check_accepted(torn, false);
-        secret_free(torn);
+        mem_free(torn);
     }
 }
 
@@ -110,14 +110,14 @@ TEST(what_only_looks_like_a_nul_is_accepted)
 
 TEST(deep_nesting_is_no_trouble)
 {
-    struct secret text = SECRET(1000000);
+    struct buffer text = BUFFER(1000000);
 
-    CHECK(secret_append_text(&text, "{\"a\":"));
+    CHECK(buffer_append_text(&text, "{\"a\":"));
     for (int i = 0; i < 400000; i++)
-        CHECK(secret_append_text(&text, i < 200000 ? "[" : "]"));
-    CHECK(secret_append_text(&text, "}"));
+        CHECK(buffer_append_text(&text, i < 200000 ? "[" : "]"));
+    CHECK(buffer_append_text(&text, "}"));
     CHECK(parse(text.data) == NULL); /* refused, not a stack that overflows */
-    secret_clear(&text);
+    buffer_clear(&text);
 }
 
 TEST(the_length_counts_not_what_follows)
@@ -204,7 +204,7 @@ TEST(integers_end_where_doubles_do)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char *text = secret_format("{\"a\":%s}", table[i].text);
+        char *text = mem_format("{\"a\":%s}", table[i].text);
         struct cJSON *json = parse(text);
         int64_t value = 0;
         bool is_integer = json != NULL && json_integer(json, "a", &value);
@@ -213,7 +213,7 @@ TEST(integers_end_where_doubles_do)
             (is_integer && !CHECK_INT(value, table[i].value)))
             printf("# for %s\n", table[i].text);
         json_delete(json);
-        secret_free(text);
+        mem_free(text);
     }
 }
 
@@ -250,7 +250,7 @@ static void check_line(struct cJSON *json, const char *expected)
     char *line = json_print_line(json);
 
     CHECK_STR(line, expected);
-    secret_free(line);
+    mem_free(line);
 }
 
 TEST(members_are_set_replaced_and_removed)
@@ -298,7 +298,7 @@ TEST(odd_text_is_escaped_and_comes_back)
     if (CHECK(json != NULL))
         CHECK_STR(json_string(json, odd), odd);
     json_delete(json);
-    secret_free(line);
+    mem_free(line);
 }
 
 TEST(integers_are_printed_whole)
@@ -340,5 +340,5 @@ TEST(the_long_form_says_the_same)
     json = parse(text);
     check_line(json, "{\"a\":[1,{\"b\":\"c\"}]}");
     json_delete(json);
-    secret_free(text);
+    mem_free(text);
 }

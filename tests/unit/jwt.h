@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-#include "secret.h"
+#include "base/mem.h"
 
-/* base64url (RFC 4648, 5) without padding, as JWTs have it; to secret_free. */
+/* base64url (RFC 4648, 5) without padding, as JWTs have it; to mem_free. */
 static inline char *jwt_encode(const char *text, size_t len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    char *encoded = secret_new(len / 3 * 4 + 5);
+    char *encoded = mem_new(len / 3 * 4 + 5);
     size_t out = 0;
 
     for (size_t i = 0; i < len; i += 3) {
@@ -27,16 +27,16 @@ static inline char *jwt_encode(const char *text, size_t len)
     return encoded;
 }
 
-/* "HEADER.PAYLOAD.SIGNATURE"; to secret_free. */
+/* "HEADER.PAYLOAD.SIGNATURE"; to mem_free. */
 static inline char *jwt_of(const char *payload)
 {
     static const char header[] = "{\"typ\":\"JWT\",\"alg\":\"HS256\"}";
     char *head = jwt_encode(header, strlen(header));
     char *body = jwt_encode(payload, strlen(payload));
-    char *token = secret_format("%s.%s.c2lnbmF0dXJl", head, body);
+    char *token = mem_format("%s.%s.c2lnbmF0dXJl", head, body);
 
-    secret_free(head);
-    secret_free(body);
+    mem_free(head);
+    mem_free(body);
     return token;
 }
 

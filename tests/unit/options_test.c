@@ -1,4 +1,4 @@
-#include "options.h"
+#include "commands/options.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -608,29 +608,29 @@ TEST(the_help_names_what_the_command_takes)
                                 FOR_LOGOUT, FOR_EXEC,    FOR_SCHEDULE};
 
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
-        struct secret text = SECRET(65536);
+        struct buffer text = BUFFER(65536);
 
         options_help(users[i], &text);
-        CHECK(strstr(secret_text(&text), "-p, --profile NAME") != NULL);
-        CHECK(strstr(secret_text(&text), "SERVETEL_PROFILE") != NULL);
-        CHECK((strstr(secret_text(&text), "--timeout") != NULL) == ((users[i] & FOR_NETWORK) != 0));
-        CHECK((strstr(secret_text(&text), "--email") != NULL) == (users[i] == FOR_LOGIN));
-        for (const char *line = secret_text(&text), *end; *line != '\0'; line = end + 1) {
+        CHECK(strstr(buffer_text(&text), "-p, --profile NAME") != NULL);
+        CHECK(strstr(buffer_text(&text), "SERVETEL_PROFILE") != NULL);
+        CHECK((strstr(buffer_text(&text), "--timeout") != NULL) == ((users[i] & FOR_NETWORK) != 0));
+        CHECK((strstr(buffer_text(&text), "--email") != NULL) == (users[i] == FOR_LOGIN));
+        for (const char *line = buffer_text(&text), *end; *line != '\0'; line = end + 1) {
             end = strchr(line, '\n');
             if (!CHECK(end != NULL && end - line <= 110))
                 break;
         }
-        secret_clear(&text);
+        buffer_clear(&text);
     }
 }
 
 TEST(help_that_does_not_fit_is_no_trouble)
 {
     for (size_t max = 0; max < 400; max += 7) {
-        struct secret text = SECRET(max);
+        struct buffer text = BUFFER(max);
 
         options_help(FOR_LOGIN, &text);
         CHECK(text.len <= max);
-        secret_clear(&text);
+        buffer_clear(&text);
     }
 }

@@ -1,7 +1,7 @@
-#include "profile.h"
+#include "store/profile.h"
 
-#include "secret.h"
-#include "token.h"
+#include "base/mem.h"
+#include "store/token.h"
 #include "unit.h"
 
 #define NOW 1800000000
@@ -106,10 +106,10 @@ TEST(what_is_absent_is_unset)
 TEST(what_is_torn_is_damaged)
 {
     for (size_t len = 0; len < strlen(whole); len += 3) {
-        char *torn = secret_format("%.*s", (int)len, whole);
+        char *torn = mem_format("%.*s", (int)len, whole);
 
         check_damaged(torn, "damaged");
-        secret_free(torn);
+        mem_free(torn);
     }
     check_damaged("", "damaged");
     check_damaged("[]", "damaged");
@@ -193,9 +193,9 @@ static void check_round_trip(const char *text)
     if (CHECK_INT(parse(first), RESULT_OK)) {
         second = profile_print(&profile);
         CHECK_STR(second, first);
-        secret_free(second);
+        mem_free(second);
     }
-    secret_free(first);
+    mem_free(first);
 }
 
 TEST(a_profile_survives_being_written)
@@ -232,7 +232,7 @@ TEST(a_permanent_token_has_no_expiry_in_the_file)
     CHECK_INT(parse(text), RESULT_OK);
     CHECK_INT(profile.expires_at, TOKEN_NO_EXPIRY);
     profile_clear(&profile);
-    secret_free(text);
+    mem_free(text);
 }
 
 TEST(times_past_2038_survive)
@@ -251,8 +251,8 @@ TEST(unknown_members_survive)
     CHECK_INT(parse("{\"x_first\":{\"deep\":[1,2.5,null,true,\"\\u00e9\"]},\"version\":1,"
                     "\"access_token\":\"old\",\"X_LAST\":\"kept\",\"Email\":\"other case\"}"),
               RESULT_OK);
-    secret_replace(&profile.token, "new");
-    secret_replace(&profile.email, "me");
+    mem_replace(&profile.token, "new");
+    mem_replace(&profile.email, "me");
     text = profile_print(&profile);
     profile_clear(&profile);
     CHECK(strstr(text, "\"x_first\"") != NULL);
@@ -265,7 +265,7 @@ TEST(unknown_members_survive)
     CHECK_INT(parse(text), RESULT_OK);
     CHECK_STR(profile.email, "me");
     profile_clear(&profile);
-    secret_free(text);
+    mem_free(text);
 }
 
 TEST(what_is_unset_is_taken_out)
@@ -273,8 +273,8 @@ TEST(what_is_unset_is_taken_out)
     char *text;
 
     CHECK_INT(parse(whole), RESULT_OK);
-    secret_replace(&profile.password_command, NULL);
-    secret_replace(&profile.unattended_login, NULL);
+    mem_replace(&profile.password_command, NULL);
+    mem_replace(&profile.unattended_login, NULL);
     profile.unattended_login_at = 0;
     profile.retry_at = 0;
     text = profile_print(&profile);
@@ -283,7 +283,7 @@ TEST(what_is_unset_is_taken_out)
     CHECK(strstr(text, "unattended_login") == NULL);
     CHECK(strstr(text, "retry_at") == NULL);
     CHECK(strstr(text, "password_file") != NULL);
-    secret_free(text);
+    mem_free(text);
 }
 
 /* A file that was edited by hand may have a member twice; what is forgotten must stay so. */
@@ -294,7 +294,7 @@ TEST(what_is_unset_is_taken_out_though_it_was_there_twice)
     CHECK_INT(parse("{\"version\":1,\"unattended_login\":\"refused\",\"retry_at\":1800000000,"
                     "\"unattended_login\":\"refused\",\"retry_at\":1800000000}"),
               RESULT_OK);
-    secret_replace(&profile.unattended_login, NULL);
+    mem_replace(&profile.unattended_login, NULL);
     profile.retry_at = 0;
     text = profile_print(&profile);
     profile_clear(&profile);
@@ -302,7 +302,7 @@ TEST(what_is_unset_is_taken_out_though_it_was_there_twice)
     CHECK(!profile_login_was_refused(&profile));
     CHECK_INT(profile.retry_at, 0);
     profile_clear(&profile);
-    secret_free(text);
+    mem_free(text);
 }
 
 TEST(a_profile_that_was_never_read_can_be_written)
@@ -310,7 +310,7 @@ TEST(a_profile_that_was_never_read_can_be_written)
     char *text;
 
     profile_init(&profile);
-    secret_replace(&profile.token, "abc");
+    mem_replace(&profile.token, "abc");
     profile.obtained_at = NOW;
     profile.expires_at = NOW + 3600;
     text = profile_print(&profile);
@@ -319,7 +319,7 @@ TEST(a_profile_that_was_never_read_can_be_written)
     CHECK_STR(profile.token, "abc");
     CHECK_INT(profile.expires_at, NOW + 3600);
     profile_clear(&profile);
-    secret_free(text);
+    mem_free(text);
 }
 
 TEST(printing_changes_nothing)
@@ -331,8 +331,8 @@ TEST(printing_changes_nothing)
     second = profile_print(&profile);
     CHECK_STR(first, second);
     check_whole();
-    secret_free(first);
-    secret_free(second);
+    mem_free(first);
+    mem_free(second);
     profile_clear(&profile);
 }
 
@@ -342,7 +342,7 @@ TEST(printing_changes_nothing)
 static void hour_token(void)
 {
     profile_init(&profile);
-    secret_replace(&profile.token, "abc");
+    mem_replace(&profile.token, "abc");
     profile.obtained_at = profile.logged_in_at = NOW;
     profile.expires_at = NOW + 3600;
 }
@@ -387,11 +387,11 @@ TEST(a_fortnight_counts_from_the_login_not_the_last_renewal)
 TEST(a_password_source_renews_for_ever)
 {
     hour_token();
-    secret_replace(&profile.email, "me");
-    secret_replace(&profile.password_file, "/run/pw");
+    mem_replace(&profile.email, "me");
+    mem_replace(&profile.password_file, "/run/pw");
     check_state(NOW + 3600, PROFILE_RENEWABLE);
     check_state(NOW + 1000 * DAY, PROFILE_RENEWABLE);
-    secret_replace(&profile.unattended_login, "refused");
+    mem_replace(&profile.unattended_login, "refused");
     /* The password is only asked for when the token was refused before. */
     check_state(NOW + 3540, PROFILE_VALID);
     check_state(NOW + 3541, PROFILE_LOGIN_NEEDED);
@@ -402,7 +402,7 @@ TEST(a_password_source_renews_for_ever)
 TEST(a_token_command_renews_for_ever)
 {
     hour_token();
-    secret_replace(&profile.token_command, "vault x");
+    mem_replace(&profile.token_command, "vault x");
     check_state(NOW + 1000 * DAY, PROFILE_RENEWABLE);
     profile_clear(&profile);
 }
@@ -416,8 +416,8 @@ TEST(a_permanent_token_over_time)
     profile.expires_at = NOW + 300 * DAY;
     check_state(NOW + 300 * DAY - 60, PROFILE_VALID);
     check_state(NOW + 300 * DAY, PROFILE_LOGIN_NEEDED); /* it is never sent to be renewed */
-    secret_replace(&profile.email, "me");
-    secret_replace(&profile.password_command, "pass show x");
+    mem_replace(&profile.email, "me");
+    mem_replace(&profile.password_command, "pass show x");
     check_state(NOW + 300 * DAY, PROFILE_RENEWABLE);
     profile_clear(&profile);
 }
@@ -437,9 +437,9 @@ TEST(no_token_is_empty_unless_something_gets_one)
     profile_init(&profile);
     check_state(NOW, PROFILE_EMPTY);
     CHECK_INT(profile_ttl_s(&profile, NOW), 0);
-    secret_replace(&profile.email, "me");
+    mem_replace(&profile.email, "me");
     check_state(NOW, PROFILE_EMPTY);
-    secret_replace(&profile.password_file, "/run/pw");
+    mem_replace(&profile.password_file, "/run/pw");
     check_state(NOW, PROFILE_RENEWABLE);
     profile_clear(&profile);
 }
@@ -448,23 +448,23 @@ TEST(what_a_source_is)
 {
     profile_init(&profile);
     CHECK(!profile_has_source(&profile));
-    secret_replace(&profile.password_file, "/run/pw");
+    mem_replace(&profile.password_file, "/run/pw");
     CHECK(!profile_has_source(&profile)); /* for whom? */
-    secret_replace(&profile.email, "me");
+    mem_replace(&profile.email, "me");
     CHECK(profile_has_source(&profile));
-    secret_replace(&profile.password_file, NULL);
+    mem_replace(&profile.password_file, NULL);
     CHECK(!profile_has_source(&profile));
-    secret_replace(&profile.password_command, "pass show x");
+    mem_replace(&profile.password_command, "pass show x");
     CHECK(profile_has_source(&profile));
     CHECK(!profile_login_was_refused(&profile));
-    secret_replace(&profile.unattended_login, "refused");
+    mem_replace(&profile.unattended_login, "refused");
     CHECK(profile_login_was_refused(&profile));
     CHECK(!profile_has_source(&profile));
-    secret_replace(&profile.unattended_login, "another word");
+    mem_replace(&profile.unattended_login, "another word");
     CHECK(!profile_login_was_refused(&profile));
     CHECK(profile_has_source(&profile));
-    secret_replace(&profile.unattended_login, "refused");
-    secret_replace(&profile.token_command, "vault x");
+    mem_replace(&profile.unattended_login, "refused");
+    mem_replace(&profile.token_command, "vault x");
     CHECK(profile_has_source(&profile));
     profile_clear(&profile);
 }

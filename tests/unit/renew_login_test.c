@@ -1,4 +1,4 @@
-#include "renew.h"
+#include "renewal/renew.h"
 
 #include "renewing.h"
 
@@ -254,9 +254,9 @@ TEST(a_login_keeps_to_the_wait_that_was_asked_for)
     char *more;
 
     set_up();
-    more = secret_format(",\"retry_at\":%lld", (long long)now + 3600);
+    more = mem_format(",\"retry_at\":%lld", (long long)now + 3600);
     cache_token("old-token", now + 1000, more);
-    secret_free(more);
+    mem_free(more);
     wish_login("me@example.com", "secret");
     begin();
     expect_done(RESULT_TEMPORARY, 0);
@@ -305,7 +305,7 @@ static void wish_import(const char *token)
 {
     wish.goal = RENEW_GOAL_IMPORT;
     wish.token = &imported;
-    CHECK(secret_append_text(&imported, token));
+    CHECK(buffer_append_text(&imported, token));
 }
 
 TEST(an_imported_token_lasts_as_its_claims_say)
@@ -327,7 +327,7 @@ TEST(an_imported_token_lasts_as_its_claims_say)
     CHECK(profile_is_permanent(&profile));
     CHECK(profile.email == NULL);
     profile_clear(&profile);
-    secret_free(token);
+    mem_free(token);
     tear_down();
 }
 
@@ -408,7 +408,7 @@ TEST(a_token_command_gives_a_fresher_token)
 
     set_up();
     fresh = jwt_until(3000);
-    command = secret_format("echo Bearer %s; echo more", fresh);
+    command = mem_format("echo Bearer %s; echo more", fresh);
     cache_with_command("old-token", now + 10, command);
     begin();
     expect_done(RESULT_OK, 0);
@@ -419,8 +419,8 @@ TEST(a_token_command_gives_a_fresher_token)
     CHECK_INT(profile.logged_in_at, now);
     CHECK_STR(profile.token_command, command);
     profile_clear(&profile);
-    secret_free(command);
-    secret_free(fresh);
+    mem_free(command);
+    mem_free(fresh);
     tear_down();
 }
 
@@ -436,7 +436,7 @@ TEST(a_token_command_that_gives_nothing_fresher_is_a_temporary_failure)
         set_up();
         old = jwt_until(table[i].cached_s);
         printed = jwt_until(table[i].printed_s);
-        command = secret_format("echo %s", printed);
+        command = mem_format("echo %s", printed);
         cache_with_command(old, now + table[i].cached_s, command);
         wish.keep_above_s = 60;
         begin();
@@ -445,9 +445,9 @@ TEST(a_token_command_that_gives_nothing_fresher_is_a_temporary_failure)
         expect_done(RESULT_TEMPORARY, 0);
         check_cached_token(old);
         CHECK(strstr(r.error.text, old) == NULL);
-        secret_free(old);
-        secret_free(printed);
-        secret_free(command);
+        mem_free(old);
+        mem_free(printed);
+        mem_free(command);
         tear_down();
     }
 }
@@ -458,14 +458,14 @@ TEST(a_token_command_that_gives_the_same_good_token_keeps_it)
 
     set_up();
     same = jwt_until(3000);
-    command = secret_format("echo %s", same);
+    command = mem_format("echo %s", same);
     cache_with_command(same, now + 3000, command);
     begin();
     expect_done(RESULT_OK, 0);
     CHECK_INT(r.action, RENEW_KEPT);
     CHECK_INT(commits, 0);
-    secret_free(same);
-    secret_free(command);
+    mem_free(same);
+    mem_free(command);
     tear_down();
 }
 
@@ -563,7 +563,7 @@ TEST(a_hook_has_its_own_time)
     r.reply.done = true;
     r.reply.fate = REQUEST_ANSWERED;
     r.reply.status = 200;
-    CHECK(secret_append_text(&r.reply.body, OK_BODY));
+    CHECK(buffer_append_text(&r.reply.body, OK_BODY));
     r.deadline_ms = clock_monotonic_ms() + 1; /* the renewal's own is over */
     CHECK_INT(renew_next(&r), RENEW_COMMIT);
     commit();
@@ -591,7 +591,7 @@ TEST(a_kept_token_runs_no_hook)
 
 TEST(a_hook_that_reads_nothing_is_fine)
 {
-    char *body = secret_format("{\"access_token\":\"%0*d\"}", TOKEN_LENGTH_MAX, 0);
+    char *body = mem_format("{\"access_token\":\"%0*d\"}", TOKEN_LENGTH_MAX, 0);
 
     set_up();
     cache_token("old-token", now + 1000, "");
@@ -600,7 +600,7 @@ TEST(a_hook_that_reads_nothing_is_fine)
     answer(200, body);
     expect_done(RESULT_OK, 1);
     CHECK_STR(get(at("hooked")), "");
-    secret_free(body);
+    mem_free(body);
     tear_down();
 }
 
@@ -620,7 +620,7 @@ TEST(a_fresher_shared_token_is_adopted_and_stored)
 
     set_up();
     shared = jwt_until(3000);
-    command = secret_format("echo %s", shared);
+    command = mem_format("echo %s", shared);
     cache_token("old-token", now + 10, "");
     wish_adopt(command);
     wish.keep_above_s = 60;
@@ -628,8 +628,8 @@ TEST(a_fresher_shared_token_is_adopted_and_stored)
     expect_done(RESULT_OK, 0);
     CHECK_INT(r.action, RENEW_ADOPTED);
     check_cached_token(shared);
-    secret_free(command);
-    secret_free(shared);
+    mem_free(command);
+    mem_free(shared);
     tear_down();
 }
 
@@ -639,14 +639,14 @@ TEST(an_older_shared_token_is_not_adopted)
 
     set_up();
     shared = jwt_until(5);
-    command = secret_format("echo %s", shared);
+    command = mem_format("echo %s", shared);
     cache_token("old-token", now + 10, "");
     wish_adopt(command);
     wish.keep_above_s = 60;
     begin();
     expect_refresh("old-token");
-    secret_free(command);
-    secret_free(shared);
+    mem_free(command);
+    mem_free(shared);
     tear_down();
 }
 
@@ -656,7 +656,7 @@ TEST(an_adopted_token_that_ends_soon_is_renewed)
 
     set_up();
     shared = jwt_until(30);
-    command = secret_format("echo %s", shared);
+    command = mem_format("echo %s", shared);
     cache_token("old-token", now + 10, "");
     wish_adopt(command);
     wish.keep_above_s = 60;
@@ -667,8 +667,8 @@ TEST(an_adopted_token_that_ends_soon_is_renewed)
     expect_done(RESULT_OK, 1);
     CHECK_INT(r.action, RENEW_RENEWED);
     check_cached_token("new-token");
-    secret_free(command);
-    secret_free(shared);
+    mem_free(command);
+    mem_free(shared);
     tear_down();
 }
 
@@ -734,14 +734,14 @@ TEST(a_host_without_a_cache_adopts_the_shared_token)
     set_up();
     rmdir(scratch);
     shared = jwt_until(3000);
-    command = secret_format("echo %s", shared);
+    command = mem_format("echo %s", shared);
     wish_adopt(command);
     wish.keep_above_s = 60;
     begin();
     expect_done(RESULT_OK, 0);
     CHECK_INT(r.action, RENEW_ADOPTED);
     check_cached_token(shared);
-    secret_free(command);
-    secret_free(shared);
+    mem_free(command);
+    mem_free(shared);
     tear_down();
 }

@@ -1,4 +1,4 @@
-#include "renew.h"
+#include "renewal/renew.h"
 
 #include "renewing.h"
 
@@ -67,13 +67,13 @@ TEST(what_is_decided)
         struct profile profile;
 
         profile_init(&profile);
-        secret_replace(&profile.token, d->token);
+        mem_replace(&profile.token, d->token);
         profile.expires_at = d->expires_in == INT64_MAX ? TOKEN_NO_EXPIRY : t + d->expires_in;
         profile.obtained_at = t - d->obtained_ago;
-        secret_replace(&profile.email, d->email);
-        secret_replace(&profile.password_file, d->password_file);
-        secret_replace(&profile.token_command, d->token_command);
-        secret_replace(&profile.unattended_login, d->unattended_login);
+        mem_replace(&profile.email, d->email);
+        mem_replace(&profile.password_file, d->password_file);
+        mem_replace(&profile.token_command, d->token_command);
+        mem_replace(&profile.unattended_login, d->unattended_login);
         profile.retry_at = d->retry_in == 0 ? 0 : t + d->retry_in;
         if (!CHECK_INT(renew_decide(&profile, d->keep_above_s, t, &why), d->plan))
             printf("# row %zu: %s\n", i, why);
@@ -377,10 +377,10 @@ TEST(after_a_500_the_remembered_password_helps)
     put(at("pw"), "secret\n");
     chmod(at("pw"), 0600);
     {
-        char *more = secret_format(",\"auth_scheme\":\"raw\",\"password_file\":\"%s\"", at("pw"));
+        char *more = mem_format(",\"auth_scheme\":\"raw\",\"password_file\":\"%s\"", at("pw"));
 
         cache_token("old-token", now + 1000, more);
-        secret_free(more);
+        mem_free(more);
     }
     begin();
     answer(500, "{\"message\":\"Server Error\"}");
@@ -468,10 +468,10 @@ TEST(an_exposed_password_file_is_told_and_used)
     put(at("pw"), "secret\r\nmore\n");
     chmod(at("pw"), 0644);
     {
-        char *more = secret_format(",\"password_file\":\"%s\"", at("pw"));
+        char *more = mem_format(",\"password_file\":\"%s\"", at("pw"));
 
         cache_token("old-token", now + 1000, more);
-        secret_free(more);
+        mem_free(more);
     }
     refuse_token();
     CHECK(r.exposed_file);
@@ -812,9 +812,9 @@ TEST(a_wait_that_ends_in_time_is_made)
     char *more;
 
     set_up();
-    more = secret_format(",\"retry_at\":%lld", (long long)now + 10);
+    more = mem_format(",\"retry_at\":%lld", (long long)now + 10);
     cache_token("old-token", now + 1000, more);
-    secret_free(more);
+    mem_free(more);
     stop_at_pause = true;
     begin();
     CHECK_INT(step, RENEW_PAUSE);
@@ -908,12 +908,12 @@ TEST(an_expired_permanent_token_is_replaced_by_a_login)
     char *text;
 
     set_up();
-    text = secret_format("{\"version\":1,\"api_url\":\"" URL "\",\"email\":\"me@example.com\","
-                         "\"access_token\":\"permanent\",\"expires_at\":%lld,\"obtained_at\":%lld,"
-                         "\"password_command\":\"echo secret\"}",
-                         (long long)now - 1, (long long)now - 400 * DAY);
+    text = mem_format("{\"version\":1,\"api_url\":\"" URL "\",\"email\":\"me@example.com\","
+                      "\"access_token\":\"permanent\",\"expires_at\":%lld,\"obtained_at\":%lld,"
+                      "\"password_command\":\"echo secret\"}",
+                      (long long)now - 1, (long long)now - 400 * DAY);
     put(at("default.json"), text);
-    secret_free(text);
+    mem_free(text);
     begin();
     expect_login("{\"email\":\"me@example.com\",\"password\":\"secret\"}");
     answer(200, OK_BODY);
@@ -927,11 +927,11 @@ TEST(an_expired_permanent_token_without_a_source_is_no_token)
     char *text;
 
     set_up();
-    text = secret_format("{\"version\":1,\"access_token\":\"permanent\",\"expires_at\":%lld,"
-                         "\"obtained_at\":%lld}",
-                         (long long)now - 1, (long long)now - 400 * DAY);
+    text = mem_format("{\"version\":1,\"access_token\":\"permanent\",\"expires_at\":%lld,"
+                      "\"obtained_at\":%lld}",
+                      (long long)now - 1, (long long)now - 400 * DAY);
     put(at("default.json"), text);
-    secret_free(text);
+    mem_free(text);
     begin();
     expect_done(RESULT_NO_TOKEN, 0);
     expect_text("login");
@@ -1110,9 +1110,9 @@ TEST(a_bad_url_in_the_profile_is_asked_nothing)
         char *text;
 
         set_up();
-        text = secret_format("{\"version\":1,\"api_url\":\"%s\",\"access_token\":\"old\","
-                             "\"expires_at\":%lld,\"obtained_at\":%lld}",
-                             urls[i], (long long)now, (long long)now - 3600);
+        text = mem_format("{\"version\":1,\"api_url\":\"%s\",\"access_token\":\"old\","
+                          "\"expires_at\":%lld,\"obtained_at\":%lld}",
+                          urls[i], (long long)now, (long long)now - 3600);
         put(at("default.json"), text);
         begin();
         expect_done(RESULT_LOCAL, 0);
@@ -1125,7 +1125,7 @@ TEST(a_bad_url_in_the_profile_is_asked_nothing)
         wish.api_url = URL;
         begin_again();
         CHECK_INT(step, RENEW_REQUEST);
-        secret_free(text);
+        mem_free(text);
         tear_down();
     }
 }

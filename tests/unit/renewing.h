@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "jwt.h"
-#include "renew.h"
+#include "renewal/renew.h"
 #include "scratch.h"
-#include "token.h"
+#include "store/token.h"
 #include "unit.h"
 
 #define URL "https://api.example/v1"
@@ -25,7 +25,7 @@
 static int64_t now;
 static struct renewal r;
 static struct renew_wish wish;
-static struct secret password, imported;
+static struct buffer password, imported;
 static enum renew_step step;
 static int requests, pauses, commits;
 static int64_t last_pause_ms;
@@ -38,8 +38,8 @@ static inline void set_up(void)
     now = clock_epoch_s();
     wish = (struct renew_wish){
         .goal = RENEW_GOAL_FRESH, .keep_above_s = -1, .retries = 2, .timeout_ms = 30000};
-    password = SECRET(4096);
-    imported = SECRET(20000);
+    password = BUFFER(4096);
+    imported = BUFFER(20000);
     requests = pauses = commits = 0;
     stop_at_pause = fail_commit = store_though_failed = false;
 }
@@ -47,8 +47,8 @@ static inline void set_up(void)
 static inline void tear_down(void)
 {
     renew_end(&r);
-    secret_clear(&password);
-    secret_clear(&imported);
+    buffer_clear(&password);
+    buffer_clear(&imported);
     scratch_remove();
     unsetenv("SERVETEL_AUTH_DIR");
 }
@@ -57,15 +57,15 @@ static inline void tear_down(void)
  * members, each with a comma in front. */
 static inline void cache_token(const char *token, int64_t expires_at, const char *more)
 {
-    char *text = secret_format(
-        "{\"version\":1,\"api_url\":\"" URL "\",\"email\":\"me@example.com\","
-        "\"access_token\":\"%s\",\"token_type\":\"bearer\","
-        "\"expires_at\":%lld,\"obtained_at\":%lld,\"logged_in_at\":%lld,"
-        "\"x_kept\":[1]%s}",
-        token, (long long)expires_at, (long long)now - 100, (long long)now - 5000, more);
+    char *text = mem_format("{\"version\":1,\"api_url\":\"" URL "\",\"email\":\"me@example.com\","
+                            "\"access_token\":\"%s\",\"token_type\":\"bearer\","
+                            "\"expires_at\":%lld,\"obtained_at\":%lld,\"logged_in_at\":%lld,"
+                            "\"x_kept\":[1]%s}",
+                            token, (long long)expires_at, (long long)now - 100,
+                            (long long)now - 5000, more);
 
     put(at("default.json"), text);
-    secret_free(text);
+    mem_free(text);
 }
 
 static inline void commit(void)
@@ -136,7 +136,7 @@ static inline void answer_after(long status, const char *body, int64_t retry_aft
     r.reply.status = status;
     r.reply.sent_at = clock_epoch_s();
     r.reply.retry_after_s = retry_after_s;
-    CHECK(secret_append_text(&r.reply.body, body));
+    CHECK(buffer_append_text(&r.reply.body, body));
     advance();
 }
 
@@ -236,10 +236,10 @@ static inline bool is_about(int64_t time, int64_t expected)
 /* A cached token with a password command as its source. */
 static inline void cache_with_source(const char *command)
 {
-    char *more = secret_format(",\"auth_scheme\":\"raw\",\"password_command\":\"%s\"", command);
+    char *more = mem_format(",\"auth_scheme\":\"raw\",\"password_command\":\"%s\"", command);
 
     cache_token("old-token", now + 1000, more);
-    secret_free(more);
+    mem_free(more);
 }
 
 /* Up to the request that logs in with the remembered password. */
@@ -253,20 +253,20 @@ static inline void refuse_token(void)
 
 static inline void cache_with_command(const char *token, int64_t expires_at, const char *command)
 {
-    char *more = secret_format(",\"token_command\":\"%s\"", command);
+    char *more = mem_format(",\"token_command\":\"%s\"", command);
 
     cache_token(token, expires_at, more);
-    secret_free(more);
+    mem_free(more);
 }
 
 /* A JWT that ends so many seconds from now. */
 static inline char *jwt_until(int64_t seconds)
 {
-    char *payload = secret_format("{\"iat\":%lld,\"exp\":%lld}", (long long)now,
-                                  (long long)now + (long long)seconds);
+    char *payload = mem_format("{\"iat\":%lld,\"exp\":%lld}", (long long)now,
+                               (long long)now + (long long)seconds);
     char *token = jwt_of(payload);
 
-    secret_free(payload);
+    mem_free(payload);
     return token;
 }
 
@@ -276,7 +276,7 @@ static inline void wish_login(const char *email, const char *secret)
     wish.email = email;
     wish.password = &password;
     wish.api_url = URL;
-    CHECK(secret_append_text(&password, secret));
+    CHECK(buffer_append_text(&password, secret));
 }
 
 #endif

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "secret.h"
+#include "base/mem.h"
 #include "unit.h"
 
 static char scratch[128];
@@ -34,10 +34,10 @@ static inline void scratch_remove_below(const char *path)
 
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        below = secret_format("%s/%s", path, entry->d_name);
+        below = mem_format("%s/%s", path, entry->d_name);
         if (unlink(below) < 0)
             scratch_remove_below(below);
-        secret_free(below);
+        mem_free(below);
     }
     if (listing != NULL)
         closedir(listing);

@@ -1,17 +1,17 @@
-#include "text.h"
+#include "base/text.h"
 
-#include "secret.h"
+#include "base/mem.h"
 #include "unit.h"
 
 /* ---- cleaning ---- */
 
 static void check_cleaned(const char *given, const char *expected)
 {
-    char *text = secret_copy(given);
+    char *text = mem_copy(given);
 
     text_clean(text);
     CHECK_STR(text, expected);
-    secret_free(text);
+    mem_free(text);
 }
 
 TEST(harmless_text_is_left_alone)
@@ -129,11 +129,11 @@ TEST(broken_utf8_becomes_question_marks)
 
 static void check_cut(const char *given, size_t max, const char *expected)
 {
-    char *text = secret_copy(given);
+    char *text = mem_copy(given);
 
     text_cut(text, max);
     CHECK_STR(text, expected);
-    secret_free(text);
+    mem_free(text);
 }
 
 TEST(text_within_the_limit_is_not_cut)
@@ -165,11 +165,11 @@ TEST(characters_are_counted_not_bytes)
 
 static void check_hidden(const char *given, const char *needle, const char *expected)
 {
-    char *text = secret_copy(given);
+    char *text = mem_copy(given);
 
     text_hide(&text, needle);
     CHECK_STR(text, expected);
-    secret_free(text);
+    mem_free(text);
 }
 
 TEST(each_occurrence_is_hidden)

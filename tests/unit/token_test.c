@@ -1,4 +1,4 @@
-#include "token.h"
+#include "store/token.h"
 
 #include <stdlib.h>
 
@@ -42,13 +42,13 @@ TEST(a_token_is_visible_ascii)
 
 TEST(a_token_is_16384_characters_at_most)
 {
-    char *token = secret_new(TOKEN_LENGTH_MAX + 2);
+    char *token = mem_new(TOKEN_LENGTH_MAX + 2);
 
     memset(token, 'x', TOKEN_LENGTH_MAX);
     CHECK(token_is_valid(token));
     token[TOKEN_LENGTH_MAX] = 'x';
     CHECK(!token_is_valid(token));
-    secret_free(token);
+    mem_free(token);
 }
 
 /* ---- cleaning ---- */
@@ -56,15 +56,15 @@ TEST(a_token_is_16384_characters_at_most)
 /* What token_clean makes of `len` bytes: its result, and in *cleaned (to free) what is left. */
 static enum result clean_bytes(const char *bytes, size_t len, char **cleaned, struct error *error)
 {
-    struct secret text = SECRET(2 * TOKEN_LENGTH_MAX);
+    struct buffer text = BUFFER(2 * TOKEN_LENGTH_MAX);
     enum result result;
 
     memset(error, 0, sizeof *error);
-    CHECK(secret_append(&text, bytes, len));
+    CHECK(buffer_append(&text, bytes, len));
     result = token_clean(&text, "the token on stdin", error);
-    CHECK_INT(strlen(secret_text(&text)), result == RESULT_OK ? text.len : strlen(text.data));
-    *cleaned = strdup(secret_text(&text));
-    secret_clear(&text);
+    CHECK_INT(strlen(buffer_text(&text)), result == RESULT_OK ? text.len : strlen(text.data));
+    *cleaned = strdup(buffer_text(&text));
+    buffer_clear(&text);
     return result;
 }
 
@@ -125,11 +125,11 @@ TEST(nothing_is_no_token)
 
 TEST(an_untouched_buffer_is_empty_too)
 {
-    struct secret text = SECRET(100);
+    struct buffer text = BUFFER(100);
     struct error error;
 
     CHECK_INT(token_clean(&text, "the token on stdin", &error), RESULT_USAGE);
-    secret_clear(&text);
+    buffer_clear(&text);
 }
 
 TEST(a_masked_token_is_refused)
@@ -165,7 +165,7 @@ TEST(a_token_with_a_nul_in_it_is_refused)
 
 TEST(a_token_that_is_too_long_is_refused)
 {
-    char *token = secret_new(TOKEN_LENGTH_MAX + 2);
+    char *token = mem_new(TOKEN_LENGTH_MAX + 2);
     struct error error;
     char *cleaned;
 
@@ -176,7 +176,7 @@ TEST(a_token_that_is_too_long_is_refused)
     CHECK_INT(clean_bytes(token, TOKEN_LENGTH_MAX + 1, &cleaned, &error), RESULT_OK);
     CHECK_INT(strlen(cleaned), TOKEN_LENGTH_MAX);
     free(cleaned);
-    secret_free(token);
+    mem_free(token);
 }
 
 TEST(the_text_of_a_refusal_never_holds_the_token)
@@ -193,15 +193,15 @@ TEST(the_text_of_a_refusal_never_holds_the_token)
 
 TEST(what_was_around_the_token_is_wiped)
 {
-    struct secret text = SECRET(100);
+    struct buffer text = BUFFER(100);
     struct error error;
 
-    CHECK(secret_append_text(&text, "   Bearer abc   "));
+    CHECK(buffer_append_text(&text, "   Bearer abc   "));
     CHECK_INT(token_clean(&text, "it", &error), RESULT_OK);
     CHECK_INT(text.len, 3);
     for (size_t i = 3; i < 17; i++)
         CHECK_INT(text.data[i], 0);
-    secret_clear(&text);
+    buffer_clear(&text);
 }
 
 /* ---- payload ---- */
@@ -212,7 +212,7 @@ static void check_payload(const char *token, const char *expected)
 
     if (!CHECK_STR(payload, expected))
         printf("# for '%s'\n", token);
-    secret_free(payload);
+    mem_free(payload);
 }
 
 TEST(the_payload_is_the_middle_part)
@@ -255,7 +255,7 @@ TEST(base64url_has_its_own_digits)
             *c = '/';
     }
     check_payload(token, NULL); /* plain base64's digits are none */
-    secret_free(token);
+    mem_free(token);
     check_payload("a.e3 0.b", NULL);
     check_payload("a.e30\xc3.b", NULL);
     check_payload("a.e30%.b", NULL);
@@ -273,22 +273,22 @@ TEST(padding_is_taken_as_the_end)
 TEST(every_length_of_payload_is_decoded)
 {
     for (int len = 1; len < 40; len++) {
-        char *payload = secret_format("{\"a\":\"%0*d\"}", len, 7), *token = jwt_of(payload);
+        char *payload = mem_format("{\"a\":\"%0*d\"}", len, 7), *token = jwt_of(payload);
 
         check_payload(token, payload);
-        secret_free(token);
-        secret_free(payload);
+        mem_free(token);
+        mem_free(payload);
     }
 }
 
 TEST(the_longest_token_is_decoded)
 {
-    char *payload = secret_format("{\"a\":\"%0*d\"}", 12242, 7), *token = jwt_of(payload);
+    char *payload = mem_format("{\"a\":\"%0*d\"}", 12242, 7), *token = jwt_of(payload);
 
     CHECK_INT(strlen(token), TOKEN_LENGTH_MAX);
     check_payload(token, payload);
-    secret_free(payload);
-    secret_free(token);
+    mem_free(payload);
+    mem_free(token);
 }
 
 /* ---- claims ---- */
@@ -298,7 +298,7 @@ static struct token_claims claims_of(const char *payload)
     char *token = jwt_of(payload);
     struct token_claims claims = token_claims(token);
 
-    secret_free(token);
+    mem_free(token);
     return claims;
 }
 
@@ -537,8 +537,8 @@ TEST(the_later_token_is_told_by_nbf_then_by_its_end)
 
         if (!CHECK(token_is_newer(token, than, 2000) == table[i].newer))
             printf("# %s than %s\n", table[i].token, table[i].than);
-        secret_free(token);
-        secret_free(than);
+        mem_free(token);
+        mem_free(than);
     }
     CHECK(token_is_newer("abc", "def", 2000));
     CHECK(!token_is_newer("abc", "abc", 2000));

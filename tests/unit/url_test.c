@@ -1,6 +1,6 @@
-#include "url.h"
+#include "store/url.h"
 
-#include "secret.h"
+#include "base/mem.h"
 #include "unit.h"
 
 /* 253 characters, as RFC 1035 has it at most. */
@@ -240,7 +240,7 @@ TEST(the_host_is_shown_with_its_port)
         char *host = url_host(table[i].url);
 
         CHECK_STR(host, table[i].host);
-        secret_free(host);
+        mem_free(host);
     }
 }
 

@@ -1,0 +1,246 @@
+#include "base/json.h"
+
+#include <cjson/cJSON.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* Doubles hold every whole number up to here. */
+#define EXACT_MAX 9007199254740992.0
+
+static void use_our_memory(void)
+{
+    static cJSON_Hooks hooks = {mem_malloc, mem_free};
+
+    cJSON_InitHooks(&hooks);
+}
+
+/* As cJSON_IsObject and its kin; but each function of a library that is called anywhere costs every
+ * start of the program a symbol to look up, some 700 instructions. */
+static bool is_type(const cJSON *item, int type)
+{
+    return item != NULL && (item->type & 0xff) == type;
+}
+
+static bool has_nul(const char *text, size_t len)
+{
+    static const char hex_digits[] = "0123456789abcdefABCDEF";
+    const char *at = text;
+
+    if (strlen(text) != len)
+        return true;
+    /* Whatever is escaped is not the start of another escape: a pair at a time. */
+    while ((at = strchr(at, '\\')) != NULL && at[1] != '\0') {
+        if (at[1] == 'u' && (strspn(at + 2, hex_digits) < 4 || strncmp(at + 2, "0000", 4) == 0))
+            return true;
+        at += 2;
+    }
+    return false;
+}
+
+struct cJSON *json_parse_object(const char *text, size_t len)
+{
+    cJSON *json;
+
+    if (has_nul(text, len))
+        return NULL;
+    use_our_memory();
+    json = cJSON_ParseWithLengthOpts(text, len + 1, NULL, true);
+    if (json != NULL && !is_type(json, cJSON_Object)) {
+        cJSON_Delete(json);
+        json = NULL;
+    }
+    return json;
+}
+
+/* As cJSON_CreateObject and its kin, in the memory that cJSON was told to use: see is_type. */
+static cJSON *new_item(int type)
+{
+    cJSON *item = mem_new(sizeof *item);
+
+    item->type = type;
+    return item;
+}
+
+struct cJSON *json_new_object(void)
+{
+    use_our_memory();
+    return new_item(cJSON_Object);
+}
+
+void json_delete(struct cJSON *json)
+{
+    cJSON_Delete(json);
+}
+
+const struct cJSON *json_member(const struct cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+bool json_has(const struct cJSON *object, const char *name)
+{
+    return json_member(object, name) != NULL;
+}
+
+const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item)
+{
+    return item == NULL ? object->child : item->next;
+}
+
+const char *json_name(const struct cJSON *item)
+{
+    return item->string;
+}
+
+const char *json_as_string(const struct cJSON *item)
+{
+    return is_type(item, cJSON_String) ? item->valuestring : NULL;
+}
+
+bool json_as_integer(const struct cJSON *item, int64_t *value)
+{
+    if (!is_type(item, cJSON_Number) ||
+        !(item->valuedouble >= -EXACT_MAX && item->valuedouble <= EXACT_MAX))
+        return false;
+    *value = (int64_t)item->valuedouble;
+    if ((double)*value > item->valuedouble)
+        (*value)--;
+    return true;
+}
+
+const char *json_string(const struct cJSON *object, const char *name)
+{
+    return json_as_string(json_member(object, name));
+}
+
+bool json_integer(const struct cJSON *object, const char *name, int64_t *value)
+{
+    return json_as_integer(json_member(object, name), value);
+}
+
+bool json_is_true(const struct cJSON *object, const char *name)
+{
+    return is_type(json_member(object, name), cJSON_True);
+}
+
+bool json_is_null(const struct cJSON *object, const char *name)
+{
+    return is_type(json_member(object, name), cJSON_NULL);
+}
+
+static void set(struct cJSON *object, const char *name, cJSON *item)
+{
+    cJSON *there = cJSON_GetObjectItemCaseSensitive(object, name), old;
+
+    if (there == NULL) {
+        cJSON_AddItemToObject(object, name, item);
+        return;
+    }
+    /* Once more in a file that somebody wrote by hand: the last would count when it is read. */
+    for (cJSON *other = there->next, *next; other != NULL; other = next) {
+        next = other->next;
+        if (other->string != NULL && strcmp(other->string, name) == 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(object, other));
+    }
+    /* Its value changes, its place and its name stay. */
+    old = *there;
+    there->type = item->type;
+    there->valuestring = item->valuestring;
+    there->valueint = item->valueint;
+    there->valuedouble = item->valuedouble;
+    there->child = item->child;
+    item->valuestring = old.valuestring;
+    item->child = old.child;
+    item->type = old.type;
+    cJSON_Delete(item);
+}
+
+void json_set_string(struct cJSON *object, const char *name, const char *text)
+{
+    if (text == NULL)
+        json_remove(object, name);
+    else {
+        cJSON *item = new_item(cJSON_String);
+
+        item->valuestring = mem_copy(text);
+        set(object, name, item);
+    }
+}
+
+void json_set_integer(struct cJSON *object, const char *name, int64_t value)
+{
+    cJSON *item = new_item(cJSON_Number);
+
+    item->valuedouble = (double)value;
+    item->valueint = value > INT_MAX ? INT_MAX : value < INT_MIN ? INT_MIN : (int)value;
+    set(object, name, item);
+}
+
+void json_set_bool(struct cJSON *object, const char *name, bool value)
+{
+    set(object, name, new_item(value ? cJSON_True : cJSON_False));
+}
+
+void json_set_null(struct cJSON *object, const char *name)
+{
+    set(object, name, new_item(cJSON_NULL));
+}
+
+void json_set_object(struct cJSON *object, const char *name, struct cJSON *item)
+{
+    set(object, name, item);
+}
+
+void json_remove(struct cJSON *object, const char *name)
+{
+    while (json_has(object, name)) /* a name may stand there twice */
+        cJSON_DeleteItemFromObjectCaseSensitive(object, name);
+}
+
+void json_set_array(struct cJSON *object, const char *name)
+{
+    set(object, name, new_item(cJSON_Array));
+}
+
+void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item)
+{
+    cJSON *array = cJSON_GetObjectItemCaseSensitive(object, name);
+
+    if (array == NULL) {
+        json_set_array(object, name);
+        array = cJSON_GetObjectItemCaseSensitive(object, name);
+    }
+    cJSON_AddItemToArray(array, item);
+}
+
+/* Most of what is printed fits at once; for more, cJSON doubles it. */
+#define PRINT_SIZE 2048
+
+/* cJSON prints numbers with sprintf, which saves the vector registers on the stack, with what was
+ * copied last in them. */
+static __attribute__((noinline)) void wipe_stack(void)
+{
+    char below[4096]; /* several times what those calls need */
+
+    mem_wipe(below, sizeof below);
+}
+
+static char *print(const struct cJSON *json, bool formatted)
+{
+    char *text = mem_require(cJSON_PrintBuffered(json, PRINT_SIZE, formatted));
+
+    wipe_stack();
+    return text;
+}
+
+char *json_print(const struct cJSON *json)
+{
+    return print(json, true);
+}
+
+char *json_print_line(const struct cJSON *json)
+{
+    return print(json, false);
+}

@@ -1,0 +1,59 @@
+/* cJSON with its traps closed. The only module that knows cJSON's functions.
+ *
+ * - Every allocation goes through mem.h, so a deleted tree is a wiped one.
+ * - A text is refused whole if it holds a NUL, raw, as \u0000 or as a \u without its four digits
+ *   (which cJSON reads as 0): cJSON would cut the string there, and a token would be accepted that
+ *   is not what was sent.
+ * - Nothing may follow the value but white space.
+ * - Numbers are read from the double with a range check (valueint saturates at 2^31-1).
+ * - Names are matched with their case.
+ */
+#ifndef JSON_H
+#define JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cJSON;
+
+/* An object, or NULL when the text is anything else. text[len] must be NUL. */
+struct cJSON *json_parse_object(const char *text, size_t len);
+struct cJSON *json_new_object(void);
+void json_delete(struct cJSON *json);
+
+bool json_has(const struct cJSON *object, const char *name);
+/* The member itself, NULL when absent. */
+const struct cJSON *json_member(const struct cJSON *object, const char *name);
+/* NULL when absent or not a string. */
+const char *json_string(const struct cJSON *object, const char *name);
+/* False when absent, not a number, or beyond +-2^53, where doubles stop being whole numbers.
+ * Fractions are cut towards minus infinity. */
+bool json_integer(const struct cJSON *object, const char *name, int64_t *value);
+/* The same of an item itself, which may be NULL. */
+const char *json_as_string(const struct cJSON *item);
+bool json_as_integer(const struct cJSON *item, int64_t *value);
+/* The object's first item for NULL, then the one after item; NULL after the last. */
+const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item);
+const char *json_name(const struct cJSON *item);
+bool json_is_true(const struct cJSON *object, const char *name);
+bool json_is_null(const struct cJSON *object, const char *name);
+
+/* Sets or replaces a member; a NULL text removes it. */
+void json_set_string(struct cJSON *object, const char *name, const char *text);
+void json_set_integer(struct cJSON *object, const char *name, int64_t value);
+void json_set_bool(struct cJSON *object, const char *name, bool value);
+void json_set_null(struct cJSON *object, const char *name);
+void json_remove(struct cJSON *object, const char *name);
+/* item then belongs to the object; likewise below. */
+void json_set_object(struct cJSON *object, const char *name, struct cJSON *item);
+/* An empty array. */
+void json_set_array(struct cJSON *object, const char *name);
+/* Appends item to the array object[name], made when missing. */
+void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item);
+
+/* The text, in secret memory: mem_free() it. */
+char *json_print(const struct cJSON *json);
+char *json_print_line(const struct cJSON *json);
+
+#endif

@@ -1,0 +1,196 @@
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* As malloc's own blocks, ours must suit any type. */
+union header {
+    size_t size;
+    max_align_t align;
+};
+
+void mem_wipe(void *bytes, size_t len)
+{
+#ifndef MEM_NO_WIPE
+    /* Through a volatile pointer, so that the compiler cannot see that nobody reads the zeros.
+     * explicit_bzero would do, but macOS and older systems lack it. */
+    static void *(*const volatile set)(void *, int, size_t) = memset;
+
+    if (len > 0)
+        set(bytes, 0, len);
+#else
+    (void)bytes;
+    (void)len;
+#endif
+}
+
+void *mem_malloc(size_t size)
+{
+    union header *header;
+
+    if (size > SIZE_MAX - sizeof *header)
+        return NULL;
+    header = malloc(sizeof *header + size);
+    if (header == NULL)
+        return NULL;
+    header->size = size;
+    return header + 1;
+}
+
+void mem_free(void *block)
+{
+    union header *header = block;
+
+    if (block == NULL)
+        return;
+    header--;
+    mem_wipe(header + 1, header->size);
+    free(header);
+}
+
+void *mem_calloc(size_t count, size_t size)
+{
+    void *block;
+
+    if (size != 0 && count > SIZE_MAX / size)
+        return NULL;
+    block = mem_malloc(count * size);
+    if (block != NULL)
+        memset(block, 0, count * size);
+    return block;
+}
+
+void *mem_realloc(void *block, size_t size)
+{
+    void *grown = mem_malloc(size);
+    size_t old_size;
+
+    if (block == NULL || grown == NULL)
+        return grown;
+    old_size = ((union header *)block - 1)->size;
+    memcpy(grown, block, old_size < size ? old_size : size);
+    mem_free(block);
+    return grown;
+}
+
+char *mem_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = mem_malloc(size);
+
+    if (copy != NULL)
+        memcpy(copy, text, size);
+    return copy;
+}
+
+void *mem_require(void *block)
+{
+    static const char message[] = "servetel-auth: out of memory\n";
+
+    if (block == NULL) {
+        if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
+            _exit(1); /* nobody to tell */
+        _exit(1);
+    }
+    return block;
+}
+
+void *mem_new(size_t size)
+{
+    return mem_require(mem_calloc(1, size));
+}
+
+char *mem_copy(const char *text)
+{
+    return text == NULL ? NULL : mem_require(mem_strdup(text));
+}
+
+char *mem_join_texts(const char *first, ...)
+{
+    size_t len = 0;
+    char *joined, *to;
+    va_list texts;
+
+    va_start(texts, first);
+    for (const char *text = first; text != NULL; text = va_arg(texts, const char *))
+        len += strlen(text);
+    va_end(texts);
+    to = joined = mem_require(mem_malloc(len + 1));
+    va_start(texts, first);
+    for (const char *text = first; text != NULL; text = va_arg(texts, const char *)) {
+        size_t text_len = strlen(text);
+
+        memcpy(to, text, text_len);
+        to += text_len;
+    }
+    va_end(texts);
+    *to = '\0';
+    return joined;
+}
+
+char *mem_format(const char *format, ...)
+{
+    va_list args, again;
+    char *text;
+    int len;
+
+    va_start(args, format);
+    va_copy(again, args);
+    len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    text = mem_new((size_t)(len < 0 ? 0 : len) + 1);
+    if (len > 0)
+        vsnprintf(text, (size_t)len + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void mem_replace(char **slot, const char *text)
+{
+    char *copy = mem_copy(text);
+
+    mem_free(*slot);
+    *slot = copy;
+}
+
+bool buffer_append(struct buffer *secret, const void *bytes, size_t len)
+{
+    if (len > secret->max || secret->len > secret->max - len)
+        return false;
+    if (secret->data == NULL || secret->len + len + 1 > secret->size) {
+        /* Doubling keeps the copies few; 256 bytes hold most answers' fields. */
+        size_t size = secret->size < 256 ? 256 : secret->size * 2;
+
+        if (size < secret->len + len + 1)
+            size = secret->len + len + 1;
+        secret->data = mem_require(mem_realloc(secret->data, size));
+        secret->size = size;
+    }
+    if (len > 0)
+        memcpy(secret->data + secret->len, bytes, len);
+    secret->len += len;
+    secret->data[secret->len] = '\0';
+    return true;
+}
+
+bool buffer_append_text(struct buffer *secret, const char *text)
+{
+    return buffer_append(secret, text, strlen(text));
+}
+
+const char *buffer_text(const struct buffer *secret)
+{
+    return secret->data == NULL ? "" : secret->data;
+}
+
+void buffer_clear(struct buffer *secret)
+{
+    mem_free(secret->data);
+    secret->data = NULL;
+    secret->len = 0;
+    secret->size = 0;
+}

@@ -1,0 +1,62 @@
+/* Memory that may hold a secret: wiped before it is given back.
+ *
+ * mem_malloc() and its kin put a size header in front of each block, so that free and realloc
+ * can wipe the whole block. They are handed to libcurl (curl_global_init_mem) and cJSON
+ * (cJSON_InitHooks) too: whatever copies those make are wiped with our own.
+ *
+ * The mem_new family never returns NULL: when memory is out it says so and ends the process
+ * with exit code 1. That is safe at any moment, because death at any moment is (see cache.h).
+ *
+ * Building with -DMEM_NO_WIPE switches wiping off; only the test that proves that the wiping
+ * matters does that.
+ */
+#ifndef MEM_H
+#define MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A growing, capped, always NUL-terminated buffer. Zeroed, but for max, it is empty. */
+struct buffer {
+    char *data; /* NULL while nothing was ever added */
+    size_t len;
+    size_t size; /* bytes allocated */
+    size_t max;  /* len never passes this */
+};
+
+#define BUFFER(max_len) ((struct buffer){.max = (max_len)})
+
+/* False, and nothing changed, when the cap would be passed. */
+bool buffer_append(struct buffer *secret, const void *bytes, size_t len)
+    __attribute__((warn_unused_result));
+bool buffer_append_text(struct buffer *secret, const char *text)
+    __attribute__((warn_unused_result));
+/* What it holds, "" when nothing. */
+const char *buffer_text(const struct buffer *secret);
+/* Wipes and frees; the buffer is empty and usable again. */
+void buffer_clear(struct buffer *secret);
+
+void mem_wipe(void *bytes, size_t len);
+
+/* As malloc and its kin (NULL when out of memory), wiping what they free. */
+void *mem_malloc(size_t size);
+void *mem_calloc(size_t count, size_t size);
+void *mem_realloc(void *block, size_t size);
+char *mem_strdup(const char *text);
+void mem_free(void *block);
+
+/* The block itself; or, if it is NULL, the end of the process. */
+void *mem_require(void *block);
+/* Never NULL, zeroed. */
+void *mem_new(size_t size);
+/* A copy, or NULL for NULL. */
+char *mem_copy(const char *text);
+/* The texts, one after the other, in a new block. */
+#define mem_join(...) mem_join_texts(__VA_ARGS__, (char *)NULL)
+char *mem_join_texts(const char *first, ...) __attribute__((sentinel));
+/* printf into a new block. Not for secrets: libc leaves parts of what it formats on the stack. */
+char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Frees *slot and stores a copy of text there. text may be NULL or *slot itself. */
+void mem_replace(char **slot, const char *text);
+
+#endif

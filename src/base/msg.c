@@ -1,0 +1,109 @@
+#include "base/msg.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+
+static enum msg_level level = MSG_NORMAL;
+static bool progress_shown;
+
+void msg_set_level(enum msg_level new_level)
+{
+    level = new_level;
+}
+
+bool msg_is_verbose(void)
+{
+    return level == MSG_VERBOSE;
+}
+
+bool msg_colour(int fd)
+{
+    const char *no_color = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+
+    return isatty(fd) && (no_color == NULL || *no_color == '\0') && term != NULL &&
+           strcmp(term, "dumb") != 0;
+}
+
+/* That stderr cannot be written to is what one would say there. */
+static void write_all(const char *text, size_t len)
+{
+    if (fd_write(STDERR_FILENO, text, len) < 0)
+        return;
+}
+
+static void __attribute__((format(printf, 3, 0)))
+write_line(const char *kind, const char *kind_colour, const char *format, va_list args)
+{
+    char text[ERROR_TEXT_SIZE + 64];
+    char line[sizeof text + 96];
+    bool colour = msg_colour(STDERR_FILENO);
+    int len;
+
+    vsnprintf(text, sizeof text, format, args);
+    text_clean(text);
+    len = snprintf(line, sizeof line, "%s%sservetel-auth:%s %s%s%s%s\n",
+                   progress_shown ? "\r\033[K" : "", colour ? "\033[1m" : "",
+                   colour ? "\033[0m" : "", colour ? kind_colour : "", kind,
+                   colour && *kind != '\0' ? "\033[0m" : "", text);
+    progress_shown = false;
+    write_all(line, (size_t)len);
+}
+
+#define WRITE_LINE(kind, kind_colour)                                                              \
+    do {                                                                                           \
+        va_list args;                                                                              \
+        va_start(args, format);                                                                    \
+        write_line(kind, kind_colour, format, args);                                               \
+        va_end(args);                                                                              \
+    } while (0)
+
+void msg_error(const char *format, ...)
+{
+    WRITE_LINE("", "");
+}
+
+void msg_warn(const char *format, ...)
+{
+    if (level >= MSG_NORMAL)
+        WRITE_LINE("warning: ", "\033[33m");
+}
+
+void msg_note(const char *format, ...)
+{
+    if (level >= MSG_NORMAL)
+        WRITE_LINE("", "");
+}
+
+void msg_verbose(const char *format, ...)
+{
+    if (level >= MSG_VERBOSE)
+        WRITE_LINE("", "");
+}
+
+void msg_progress(const char *format, ...)
+{
+    char text[256];
+    char line[sizeof text + 16];
+    const char *term = getenv("TERM");
+    va_list args;
+    int len;
+
+    if (level < MSG_NORMAL || !isatty(STDERR_FILENO) || term == NULL || strcmp(term, "dumb") == 0)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    text_clean(text);
+    if (*text == '\0' && !progress_shown)
+        return;
+    len = snprintf(line, sizeof line, "\r\033[K%s", text);
+    progress_shown = *text != '\0';
+    write_all(line, (size_t)len);
+}

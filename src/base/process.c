@@ -1,0 +1,45 @@
+#include "base/process.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/resource.h>
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "base/signals.h"
+
+static struct rlimit core_before;
+static bool core_changed;
+static struct sigaction pipe_before, file_size_before, child_before;
+
+void process_shut_out(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, by_default = {.sa_handler = SIG_DFL};
+    struct rlimit none;
+
+    if (getrlimit(RLIMIT_CORE, &core_before) == 0) {
+        none = core_before;
+        none.rlim_cur = 0; /* the hard limit stays, so that the soft one can be given back */
+        core_changed = setrlimit(RLIMIT_CORE, &none) == 0;
+    }
+#ifdef __linux__
+    prctl(PR_SET_DUMPABLE, 0); /* an exec ends it */
+#endif
+    sigaction(SIGPIPE, &ignore, &pipe_before);
+    sigaction(SIGXFSZ, &ignore, &file_size_before);
+    /* Ignored, as some daemons leave it, it would hide how a command ended. */
+    sigaction(SIGCHLD, &by_default, &child_before);
+}
+
+void process_restore(void)
+{
+    if (core_changed)
+        setrlimit(RLIMIT_CORE, &core_before);
+    sigaction(SIGPIPE, &pipe_before, NULL);
+    sigaction(SIGXFSZ, &file_size_before, NULL);
+    sigaction(SIGCHLD, &child_before, NULL);
+    signals_reset();
+}

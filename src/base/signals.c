@@ -1,0 +1,123 @@
+#include "base/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2};
+#define FATAL_COUNT (sizeof fatal / sizeof fatal[0])
+
+/* A program starts with its signals ignored or at their default. No struct sigaction is kept: libc
+ * copies into its mask what happens to lie on the stack. */
+static bool ignored[FATAL_COUNT];
+static bool catching;
+static volatile sig_atomic_t caught;
+static int wake_pipe[2] = {-1, -1};
+
+/* Signal numbers are below 65 everywhere: the byte in the pipe has room for where one came from. */
+#define BY_TERMINAL 0x80
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+    /* What kill(2) and sigqueue(3) sent says so; of what the kernel sends, these are a terminal's.
+     */
+    bool by_terminal = (number == SIGINT || number == SIGQUIT || number == SIGHUP) &&
+                       info->si_code > 0 && info->si_code != SI_USER && info->si_code != SI_QUEUE;
+    unsigned char byte = (unsigned char)(number | (by_terminal ? BY_TERMINAL : 0));
+
+    (void)context;
+    if (caught == 0)
+        caught = number;
+    if (write(wake_pipe[1], &byte, 1) < 0)
+        errno = saved_errno; /* full: then it is readable already */
+    errno = saved_errno;
+}
+
+static void open_wake_pipe(void)
+{
+    if (fd_pipe(wake_pipe) < 0)
+        wake_pipe[0] = wake_pipe[1] = -1; /* then waits end a little later, no more */
+}
+
+void signals_catch(void)
+{
+    /* Here and elsewhere a zeroed sa_mask is an empty one, as it is on every system there is. */
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, before;
+
+    if (catching)
+        return;
+    catching = true;
+    open_wake_pipe();
+    for (size_t i = 0; i < FATAL_COUNT; i++) {
+        sigaction(fatal[i], NULL, &before);
+        ignored[i] = before.sa_handler == SIG_IGN;
+        if (!ignored[i])
+            sigaction(fatal[i], &action, NULL);
+    }
+}
+
+int signals_caught(void)
+{
+    return caught;
+}
+
+int signals_fd(void)
+{
+    return wake_pipe[0];
+}
+
+int signals_take(bool *by_terminal)
+{
+    unsigned char byte;
+
+    caught = 0; /* before the pipe is read: a signal that comes now is in the pipe */
+    if (read(wake_pipe[0], &byte, 1) != 1)
+        return 0;
+    *by_terminal = (byte & BY_TERMINAL) != 0;
+    return byte & ~BY_TERMINAL;
+}
+
+void signals_reset(void)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+
+    for (size_t i = 0; catching && i < FATAL_COUNT; i++) {
+        if (!ignored[i])
+            sigaction(fatal[i], &by_default, NULL);
+    }
+}
+
+pid_t signals_fork(bool becomes_program)
+{
+    sigset_t all, before;
+    pid_t pid;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    pid = fork();
+    if (pid == 0) {
+        if (becomes_program)
+            signals_reset();
+        fd_close(&wake_pipe[0]);
+        fd_close(&wake_pipe[1]);
+        open_wake_pipe();
+        caught = 0;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
+void signals_die(void)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+
+    if (caught == 0)
+        return;
+    sigaction(caught, &by_default, NULL);
+    kill(getpid(), caught);
+    _exit(128 + caught); /* not reached */
+}

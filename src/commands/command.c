@@ -1,0 +1,174 @@
+#include "commands/command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/msg.h"
+#include "renewal/drive.h"
+#include "store/token.h"
+#include "store/url.h"
+
+int command_fail(const struct error *error)
+{
+    if (error->result != RESULT_INTERRUPTED)
+        msg_error("%s", error->text);
+    return result_exit_code(error->result);
+}
+
+enum result command_write(const char *text, size_t len, struct error *error)
+{
+    if (fd_write(STDOUT_FILENO, text, len) < 0)
+        return error_set(error, RESULT_LOCAL, "cannot write to stdout: %s", strerror(errno));
+    return RESULT_OK;
+}
+
+int command_print(const char *text)
+{
+    char *line = mem_join(text, "\n"); /* one write, so that lines do not mix */
+    struct error error;
+    enum result result = command_write(line, strlen(line), &error);
+
+    mem_free(line);
+    return result == RESULT_OK ? 0 : command_fail(&error);
+}
+
+const char *command_profile(const struct options *options)
+{
+    return options->profile != NULL ? options->profile : "default";
+}
+
+struct renew_wish command_wish(const struct options *options)
+{
+    return (struct renew_wish){
+        .goal = RENEW_GOAL_FRESH,
+        .keep_above_s = -1,
+        .api_url = options->api_url,
+        .scheme = api_scheme_of(options->auth_scheme),
+        .retries = options->retries == OPTION_UNSET ? OPTION_RETRIES : (int)options->retries,
+        .timeout_ms = 1000 *
+                      (options->timeout_s == OPTION_UNSET ? OPTION_TIMEOUT_S : options->timeout_s),
+    };
+}
+
+char *command_host(const struct renewal *renewal)
+{
+    return url_host(renew_api_url(renewal));
+}
+
+void command_warn(const struct renewal *renewal)
+{
+    const struct profile *profile = &renewal->profile;
+    char text[PROFILE_PASSWORD_TEXT_SIZE];
+    const char *password = profile_password_text(profile, clock_epoch_s(), text);
+
+    if (renewal->exposed_file)
+        msg_warn("others can read the password file: chmod 600 '%s'", profile->password_file);
+    if (password != NULL)
+        msg_warn("the password of '%s' %s: change it and log in again", renewal->cache.name,
+                 password);
+}
+
+const char *command_expiry(const struct profile *profile, char text[COMMAND_EXPIRY_SIZE])
+{
+    char when[CLOCK_TEXT_SIZE], span[CLOCK_TEXT_SIZE];
+    int64_t ttl_s = profile_ttl_s(profile, clock_epoch_s());
+
+    if (profile->expires_at == TOKEN_NO_EXPIRY)
+        snprintf(text, COMMAND_EXPIRY_SIZE, "for ever");
+    else
+        snprintf(text, COMMAND_EXPIRY_SIZE, "until %s (%s)",
+                 clock_format(profile->expires_at, when), clock_format_span(ttl_s, span));
+    return text;
+}
+
+/* A promise is kept or broken loudly: the renewed (or kept) token lasts at least min_ttl_s. */
+static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, struct error *error)
+{
+    int64_t ttl_s = profile_ttl_s(&r->profile, clock_epoch_s());
+    char span[CLOCK_TEXT_SIZE];
+
+    if (ttl_s >= min_ttl_s)
+        return RESULT_OK;
+    clock_format_span(ttl_s, span);
+    if (r->action == RENEW_KEPT || r->profile.token_command != NULL)
+        return error_set(error, RESULT_NO_TOKEN,
+                         "the token of '%s' lasts %s, less than --min-ttl asks, and cannot be "
+                         "renewed here",
+                         r->cache.name, span);
+    return error_set(error, RESULT_USAGE,
+                     "--min-ttl asks for more than a new token lasts, which is %s",
+                     clock_format_span(r->profile.expires_at - r->profile.obtained_at, span));
+}
+
+static enum result renew(const struct options *options, int64_t keep_above_s, bool is_promise,
+                         struct profile *profile, struct error *error)
+{
+    struct renew_wish wish = command_wish(options);
+    enum result result;
+    struct renewal r;
+
+    wish.keep_above_s = keep_above_s;
+    renew_begin(&r, &wish, command_profile(options), options->file);
+    drive_one(&r, options->cacert, NULL);
+    result = r.error.result;
+    if (result == RESULT_OK && is_promise)
+        result = check_promise(&r, options->min_ttl_s, &r.error);
+    if (result == RESULT_OK) {
+        struct profile old = *profile;
+
+        *profile = r.profile;
+        r.profile = old;
+    } else if (result != RESULT_INTERRUPTED && !is_promise && r.action == RENEW_KEPT &&
+               r.profile.blacklisted_at == 0 && profile_ttl_s(profile, clock_epoch_s()) > 0) {
+        /* (Once there was a new token, stored or not, the old one is spent.) */
+        msg_warn("%s: using the old token, which still lasts", r.error.text);
+        result = RESULT_OK;
+    } else {
+        *error = r.error;
+    }
+    renew_end(&r);
+    return result;
+}
+
+enum result command_fresh_profile(const struct options *options, struct profile *profile,
+                                  struct error *error)
+{
+    bool is_promise = options->min_ttl_s != OPTION_UNSET;
+    int64_t min_ttl_s, ttl_s;
+    struct cache cache;
+    enum result result;
+    bool fresh = false;
+
+    profile_init(profile);
+    result = cache_open(&cache, command_profile(options), options->file, error);
+    if (result == RESULT_OK)
+        result = cache_read(&cache, profile, error);
+    if (result == RESULT_OK) {
+        min_ttl_s = is_promise ? options->min_ttl_s : profile_default_min_ttl_s(profile);
+        ttl_s = profile_ttl_s(profile, clock_epoch_s());
+        fresh = ttl_s > 0 && ttl_s >= min_ttl_s;
+        if (options->cached) {
+            if (!fresh && (ttl_s == 0 || is_promise))
+                result = error_set(
+                    error, RESULT_NO_TOKEN,
+                    profile->token == NULL         ? "no token is cached for '%s'"
+                    : profile->blacklisted_at != 0 ? "the cached token of '%s' is blacklisted"
+                    : ttl_s == 0                   ? "the cached token of '%s' has expired"
+                                 : "the cached token of '%s' lasts less than --min-ttl asks",
+                    cache.name);
+            fresh = true;
+        } else if (fresh && cache_token_is_in_doubt(&cache, profile->token,
+                                                    profile_default_min_ttl_s(profile))) {
+            fresh = false;
+            min_ttl_s = 0;
+        }
+    }
+    if (result == RESULT_OK && !fresh)
+        result = renew(options, min_ttl_s > 0 ? min_ttl_s - 1 : -1, is_promise, profile, error);
+    cache_close(&cache);
+    return result;
+}

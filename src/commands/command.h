@@ -1,0 +1,54 @@
+/* The commands, and what several of them share: from options to a renewal, from a result to stdout
+ * and an exit code. Commands are the only writers to stdout, and they print once.
+ */
+#ifndef COMMAND_H
+#define COMMAND_H
+
+#include "base/mem.h"
+#include "base/result.h"
+#include "commands/options.h"
+#include "renewal/renew.h"
+
+struct command {
+    const char *name;
+    int user;                                  /* its bit among the options' users */
+    int (*run)(const struct options *options); /* returns the exit code */
+    const char *operands;                      /* for the usage line, "" for none */
+    int least_operands, most_operands;         /* most -1: any number */
+    bool takes_program;                        /* the first operand ends the options */
+    const char *summary;
+    const char *details; /* further lines of the help */
+};
+
+int cmd_login(const struct options *options);
+int cmd_refresh(const struct options *options);
+int cmd_show(const struct options *options);
+int cmd_status(const struct options *options);
+int cmd_logout(const struct options *options);
+int cmd_exec(const struct options *options);
+int cmd_schedule(const struct options *options);
+
+/* Says the error (but not an interruption, of which main() dies) and returns its exit code. */
+int command_fail(const struct error *error);
+/* To stdout, whole, or RESULT_LOCAL: a script must never take a part for the token. */
+enum result command_write(const char *text, size_t len, struct error *error) MUST_CHECK;
+/* The text and a newline; returns the exit code. */
+int command_print(const char *text);
+
+const char *command_profile(const struct options *options);
+/* What the options say of a renewal; goal FRESH, nothing kept. */
+struct renew_wish command_wish(const struct options *options);
+/* "api.servetel.in", in secret memory, for messages. */
+char *command_host(const struct renewal *renewal);
+/* What a person should hear of once: a password file that others can read, a password that ends. */
+void command_warn(const struct renewal *renewal);
+
+/* The profile with a token that lasts: at least --min-ttl if that was given, else what is usual;
+ * renewed first if it must. *profile must be empty; clear it in any case. */
+enum result command_fresh_profile(const struct options *options, struct profile *profile,
+                                  struct error *error) MUST_CHECK;
+/* "2026-11-24 14:05 IST (59 min)" or "for ever". */
+#define COMMAND_EXPIRY_SIZE 160
+const char *command_expiry(const struct profile *profile, char text[COMMAND_EXPIRY_SIZE]);
+
+#endif

@@ -1,0 +1,461 @@
+#include "commands/options.h"
+
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/profile.h"
+#include "store/url.h"
+
+enum option_kind { FLAG, TEXT, PROFILE, DURATION, NUMBER, URL, CHOICE };
+
+struct option_spec {
+    const char *name;
+    char letter;          /* or 0 */
+    const char *argument; /* its name in the help; a CHOICE's values, split by |; NULL for a FLAG */
+    enum option_kind kind;
+    size_t offset;
+    int users;
+    int64_t least, most;  /* DURATION (seconds), NUMBER */
+    const char *variable; /* the environment's, or NULL */
+    const char *help;
+};
+
+/* A duration beyond ten years is a slip. */
+#define DURATION_MAX_S 315576000
+#define AT(member) offsetof(struct options, member)
+
+static const struct option_spec specs[] = {
+    {"email", 'e', "ADDRESS", TEXT, AT(email), FOR_LOGIN, 0, 0, "SERVETEL_EMAIL",
+     "the login ID (default: the profile's)"},
+    {"password-stdin", 0, NULL, FLAG, AT(password_stdin), FOR_LOGIN, 0, 0, NULL,
+     "read the password from stdin's first line"},
+    {"password-file", 0, "FILE", TEXT, AT(password_file), FOR_LOGIN, 0, 0, NULL,
+     "read it from the file's first line, now and at unattended logins"},
+    {"password-command", 0, "COMMAND", TEXT, AT(password_command), FOR_LOGIN, 0, 0, NULL,
+     "run COMMAND for it, now and at unattended logins"},
+    {"token-stdin", 0, NULL, FLAG, AT(token_stdin), FOR_LOGIN, 0, 0, NULL,
+     "take a token from stdin instead of logging in"},
+    {"token-command", 0, "COMMAND", TEXT, AT(token_command), FOR_LOGIN, 0, 0, NULL,
+     "take the token that COMMAND prints, now and at every renewal"},
+    {"forget-source", 0, NULL, FLAG, AT(forget_source), FOR_LOGIN, 0, 0, NULL,
+     "forget where the password comes from"},
+    {"no-cache", 0, NULL, FLAG, AT(no_cache), FOR_LOGIN, 0, 0, NULL,
+     "print the token and write no file"},
+    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s),
+     FOR_REFRESH | FOR_SHOW | FOR_EXEC | FOR_SCHEDULE, 0, DURATION_MAX_S, NULL,
+     "renew a token that lasts less"},
+    {"print", 0, NULL, FLAG, AT(print), FOR_LOGIN | FOR_REFRESH, 0, 0, NULL,
+     "print the token on stdout"},
+    {"cached", 0, NULL, FLAG, AT(cached), FOR_SHOW, 0, 0, NULL, "never use the network"},
+    {"format", 0, "token|header|curl|env", CHOICE, AT(format), FOR_SHOW, 0, 0, NULL,
+     "how to print it (default: token)"},
+    {"no-newline", 0, NULL, FLAG, AT(no_newline), FOR_SHOW, 0, 0, NULL,
+     "print no newline after it"},
+    {"claims", 0, NULL, FLAG, AT(claims), FOR_SHOW, 0, 0, NULL,
+     "print the token's decoded payload instead"},
+    {"json", 0, NULL, FLAG, AT(json), FOR_REFRESH | FOR_SHOW | FOR_STATUS, 0, 0, NULL,
+     "print JSON"},
+    {"all", 0, NULL, FLAG, AT(all), FOR_REFRESH | FOR_LOGOUT | FOR_SCHEDULE, 0, 0, NULL,
+     "every profile"},
+    {"jobs", 0, "N", NUMBER, AT(jobs), FOR_REFRESH, 1, 1000, NULL,
+     "with --all: so many requests at once (default: 16)"},
+    {"on-change", 0, "COMMAND", TEXT, AT(on_change), FOR_REFRESH | FOR_SCHEDULE, 0, 0, NULL,
+     "run COMMAND with a new token on its stdin"},
+    {"adopt", 0, "COMMAND", TEXT, AT(adopt), FOR_REFRESH | FOR_SCHEDULE, 0, 0, NULL,
+     "first take the token that COMMAND prints, if it is fresher"},
+    {"complain-below", 0, "DURATION", DURATION, AT(complain_below_s), FOR_REFRESH, 0,
+     DURATION_MAX_S, NULL, "be silent about temporary failures while the token lasts longer"},
+    {"dry-run", 0, NULL, FLAG, AT(dry_run), FOR_REFRESH, 0, 0, NULL,
+     "say what would be done, send nothing"},
+    {"keep-fresh", 0, NULL, FLAG, AT(keep_fresh), FOR_EXEC, 0, 0, NULL,
+     "keep a valid token in the file SERVETEL_TOKEN_FILE while PROGRAM runs"},
+
+    {"api-url", 0, "URL", URL, AT(api_url), FOR_NETWORK, 0, 0, "SERVETEL_API_URL",
+     "the API (default: the profile's, then " URL_DEFAULT ")"},
+    {"timeout", 0, "DURATION", DURATION, AT(timeout_s), FOR_NETWORK, 1, DURATION_MAX_S, NULL,
+     "for the whole command (default: 30s)"},
+    {"retries", 0, "N", NUMBER, AT(retries), FOR_NETWORK, 0, 100, NULL,
+     "further tries where that is safe (default: 2)"},
+    {"cacert", 0, "FILE", TEXT, AT(cacert), FOR_NETWORK, 0, 0, NULL,
+     "trust these certificates, not the system's"},
+    {"auth-scheme", 0, "raw|bearer", CHOICE, AT(auth_scheme), FOR_NETWORK, 0, 0, NULL,
+     "the form of a refresh's Authorization header"},
+
+    {"profile", 'p', "NAME", PROFILE, AT(profile), FOR_ALL, 0, 0, "SERVETEL_PROFILE",
+     "which account (default: default)"},
+    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL, 0, 0, "SERVETEL_AUTH_FILE",
+     "the cache file, in place of a profile's"},
+    {"quiet", 'q', NULL, FLAG, AT(quiet), FOR_ALL, 0, 0, NULL, "only errors on stderr"},
+    {"verbose", 'v', NULL, FLAG, AT(verbose), FOR_ALL, 0, 0, NULL,
+     "say what is done, and how long each request takes"},
+    {"help", 'h', NULL, FLAG, AT(help), FOR_ALL, 0, 0, NULL, "show this help"},
+    {"version", 0, NULL, FLAG, AT(version), FOR_ALL, 0, 0, NULL, "show the version"},
+};
+#define SPEC_COUNT (sizeof specs / sizeof specs[0])
+/* getopt_long gives an option's place in the table plus this: beyond all letters. */
+#define FIRST_ID 256
+
+static void *slot(struct options *options, const struct option_spec *spec)
+{
+    return (char *)options + spec->offset;
+}
+
+/* ---- values ---- */
+
+/* A whole number with nothing before or after it but, for durations, a unit. */
+static bool read_number(const char *text, bool is_duration, int64_t *value)
+{
+    int64_t unit = 1;
+    size_t digits = strspn(text, "0123456789");
+
+    /* Twelve digits are beyond any limit and within 64 bits, whatever the unit. */
+    if (digits == 0 || digits > 12)
+        return false;
+    *value = strtoll(text, NULL, 10);
+    text += digits;
+    if (is_duration && *text != '\0') {
+        const char *units = "smhd", *found = strchr(units, *text);
+        static const int64_t seconds[] = {1, 60, 3600, 86400};
+
+        if (found == NULL)
+            return false;
+        unit = seconds[found - units];
+        text++;
+    }
+    *value *= unit;
+    return *text == '\0';
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t len = strlen(value);
+
+    for (const char *at = choices; at != NULL; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (strncmp(at, value, len) == 0 && (at[len] == '|' || at[len] == '\0'))
+            return len > 0 && strchr(value, '|') == NULL;
+    }
+    return false;
+}
+
+/* source: how the user gave it, "--timeout" or "SERVETEL_API_URL". */
+static enum result set_value(struct options *options, const struct option_spec *spec,
+                             const char *source, const char *value, struct error *error)
+{
+    struct error inner;
+    int64_t number;
+
+    switch (spec->kind) {
+    case FLAG:
+        *(bool *)slot(options, spec) = true;
+        return RESULT_OK;
+    case URL:
+        if (url_check(value, &inner) != RESULT_OK)
+            return error_set(error, inner.result, "%s: %s", source, inner.text);
+        break;
+    case PROFILE:
+        if (!profile_name_is_valid(value))
+            return error_set(error, RESULT_USAGE,
+                             "%s '%s' is no profile name: up to 128 letters, digits and ._@+- "
+                             "after a letter or digit",
+                             source, value);
+        break;
+    case CHOICE:
+        if (!is_choice(spec->argument, value))
+            return error_set(error, RESULT_USAGE, "%s must be one of %s", source, spec->argument);
+        break;
+    case TEXT:
+        if (*value == '\0')
+            return error_set(error, RESULT_USAGE, "%s is empty", source);
+        break;
+    case DURATION:
+        if (!read_number(value, true, &number) || number < spec->least || number > spec->most)
+            return error_set(error, RESULT_USAGE,
+                             "%s '%s' is no duration%s: give a whole number with s, m, h or d",
+                             source, value, spec->least > 0 ? " of a second or more" : "");
+        *(int64_t *)slot(options, spec) = number;
+        return RESULT_OK;
+    case NUMBER:
+        if (!read_number(value, false, &number) || number < spec->least || number > spec->most)
+            return error_set(error, RESULT_USAGE, "%s '%s' is no whole number from %lld to %lld",
+                             source, value, (long long)spec->least, (long long)spec->most);
+        *(int64_t *)slot(options, spec) = number;
+        return RESULT_OK;
+    }
+    *(const char **)slot(options, spec) = value;
+    return RESULT_OK;
+}
+
+/* ---- did you mean ---- */
+
+static size_t least_of(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+
+    return least < c ? least : c;
+}
+
+/* Levenshtein's distance; names are short, so one row of 64 does. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], len = strlen(b);
+
+    if (len >= 63)
+        return len;
+    for (size_t j = 0; j <= len; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i] != '\0'; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i + 1;
+        for (size_t j = 0; j < len; j++) {
+            size_t above = row[j + 1];
+
+            row[j + 1] = least_of(above + 1, row[j] + 1, diagonal + (a[i] != b[j]));
+            diagonal = above;
+        }
+    }
+    return row[len];
+}
+
+const char *options_nearest(const char *typed, const char *const *names)
+{
+    const char *nearest = NULL;
+    /* A third of what was typed may be wrong: more is another word. */
+    size_t least = strlen(typed) / 3 + 1;
+
+    for (; *names != NULL; names++) {
+        size_t away = distance(typed, *names);
+
+        if (away <= least) {
+            least = away;
+            nearest = *names;
+            if (away == 0)
+                break;
+            least--;
+        }
+    }
+    return nearest;
+}
+
+/* argument: as typed. What follows an = may be a secret and is not repeated. */
+static enum result unknown_option(const char *argument, int users, struct error *error)
+{
+    const char *names[SPEC_COUNT + 1], *nearest = NULL;
+    size_t count = 0;
+    int len = (int)strcspn(argument, "=");
+
+    if (strncmp(argument, "--", 2) != 0)
+        return error_set(error, RESULT_USAGE, "unknown option '-%c'", argument[0]);
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if ((specs[i].users & users) != 0)
+            names[count++] = specs[i].name;
+    }
+    names[count] = NULL;
+    if (len < 64) {
+        char typed[64];
+
+        snprintf(typed, sizeof typed, "%.*s", len - 2, argument + 2);
+        nearest = options_nearest(typed, names);
+    }
+    if (strcmp(argument, "--password") == 0 || strncmp(argument, "--password=", 11) == 0)
+        return error_set(error, RESULT_USAGE,
+                         "there is no option that carries a password, since every process could "
+                         "read it: use --password-stdin, --password-file or --password-command");
+    if (nearest != NULL)
+        return error_set(error, RESULT_USAGE, "unknown option '%.*s': did you mean '--%s'?", len,
+                         argument, nearest);
+    return error_set(error, RESULT_USAGE, "unknown option '%.*s'", len, argument);
+}
+
+/* ---- parsing ---- */
+
+static void reset_getopt(void)
+{
+#ifdef __GLIBC__
+    optind = 0; /* also forgets the order that the last option string asked for */
+#else
+    optind = 1;
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
+    optreset = 1;
+#endif
+#endif
+}
+
+/* users: options that none of these commands takes are unknown. stop_at_operand: '+'. */
+static enum result run_getopt(struct options *options, int users, bool stop_at_operand, int argc,
+                              char **argv, bool given[SPEC_COUNT], struct error *error)
+{
+    struct option longs[SPEC_COUNT + 1];
+    char shorts[2 * SPEC_COUNT + 3];
+    size_t long_count = 0, short_len = 0;
+    int id;
+
+    memset(longs, 0, sizeof longs);
+    if (stop_at_operand)
+        shorts[short_len++] = '+';
+    shorts[short_len++] = ':'; /* getopt is silent: the errors are worded here */
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        const struct option_spec *spec = &specs[i];
+
+        if ((spec->users & users) == 0)
+            continue;
+        longs[long_count++] = (struct option){
+            .name = spec->name,
+            .has_arg = spec->kind == FLAG ? no_argument : required_argument,
+            .val = FIRST_ID + (int)i,
+        };
+        if (spec->letter != 0) {
+            shorts[short_len++] = spec->letter;
+            if (spec->kind != FLAG)
+                shorts[short_len++] = ':';
+        }
+    }
+    shorts[short_len] = '\0';
+    reset_getopt();
+    while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        char source[64];
+        size_t i = 0;
+
+        if (id == ':' || id == '?') {
+            const char *typed = argv[optind - 1];
+            char letter[2] = {(char)optopt, '\0'};
+            bool is_known = optopt >= FIRST_ID;
+
+            if (id == ':' && is_known)
+                return error_set(error, RESULT_USAGE, "option '--%s' needs an argument",
+                                 specs[optopt - FIRST_ID].name);
+            if (id == ':')
+                return error_set(error, RESULT_USAGE, "option '-%c' needs an argument", optopt);
+            if (is_known)
+                return error_set(error, RESULT_USAGE, "option '--%s' takes no argument",
+                                 specs[optopt - FIRST_ID].name);
+            return unknown_option(optopt != 0 ? letter : typed, users, error);
+        }
+        if (id >= FIRST_ID) {
+            i = (size_t)(id - FIRST_ID);
+        } else {
+            while (specs[i].letter != id)
+                i++;
+        }
+        snprintf(source, sizeof source, "--%s", specs[i].name);
+        if (set_value(options, &specs[i], source, optarg, error) != RESULT_OK)
+            return error->result;
+        given[i] = true;
+    }
+    return RESULT_OK;
+}
+
+/* Which options were given before the command's name: one command line, one program. */
+static bool given_first[SPEC_COUNT];
+
+enum result options_parse_first(struct options *options, int argc, char **argv, int *index,
+                                struct error *error)
+{
+    *options = (struct options){
+        .timeout_s = OPTION_UNSET,
+        .retries = OPTION_UNSET,
+        .min_ttl_s = OPTION_UNSET,
+        .jobs = OPTION_UNSET,
+        .complain_below_s = OPTION_UNSET,
+    };
+    if (run_getopt(options, FOR_ALL, true, argc, argv, given_first, error) != RESULT_OK)
+        return error->result;
+    *index = optind;
+    return RESULT_OK;
+}
+
+static enum result read_environment(struct options *options, int user, const bool given[SPEC_COUNT],
+                                    struct error *error)
+{
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        const char *value;
+
+        if (specs[i].variable == NULL || given[i] || (specs[i].users & user) == 0)
+            continue;
+        /* A profile named by a flag beats a file named by the environment. */
+        if (specs[i].offset == AT(file) && options->profile_is_flag)
+            continue;
+        value = getenv(specs[i].variable);
+        if (value != NULL && *value != '\0' &&
+            set_value(options, &specs[i], specs[i].variable, value, error) != RESULT_OK)
+            return error->result;
+    }
+    return RESULT_OK;
+}
+
+enum result options_parse(struct options *options, int user, const char *name, bool takes_program,
+                          int argc, char **argv, struct error *error)
+{
+    bool given[SPEC_COUNT] = {false};
+
+    if (run_getopt(options, user, takes_program, argc, argv, given, error) != RESULT_OK)
+        return error->result;
+    options->operands = argv + optind;
+    options->operand_count = argc - optind;
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if (given_first[i] && (specs[i].users & user) == 0)
+            return error_set(error, RESULT_USAGE, "%s takes no option '--%s'", name, specs[i].name);
+        given[i] = given[i] || given_first[i];
+        if (given[i] && specs[i].offset == AT(profile))
+            options->profile_is_flag = true;
+        if (given[i] && specs[i].offset == AT(file))
+            options->file_is_flag = true;
+    }
+    if (options->help || options->version)
+        return RESULT_OK; /* whatever the environment says */
+    return read_environment(options, user, given, error);
+}
+
+/* ---- help ---- */
+
+/* Where the texts begin; the longest option ends before it. */
+#define HELP_COLUMN 34
+
+static void add_line(struct buffer *text, const struct option_spec *spec)
+{
+    char head[96], line[320];
+
+    snprintf(head, sizeof head, "  %c%c%s --%s%s%s", spec->letter != 0 ? '-' : ' ',
+             spec->letter != 0 ? spec->letter : ' ', spec->letter != 0 ? "," : " ", spec->name,
+             spec->argument != NULL ? " " : "", spec->argument != NULL ? spec->argument : "");
+    if (strlen(head) >= HELP_COLUMN)
+        snprintf(line, sizeof line, "%s\n%*s%s\n", head, HELP_COLUMN, "", spec->help);
+    else
+        snprintf(line, sizeof line, "%-*s%s\n", HELP_COLUMN, head, spec->help);
+    if (!buffer_append_text(text, line))
+        return;
+    if (spec->variable != NULL) {
+        snprintf(line, sizeof line, "%*s[%s]\n", HELP_COLUMN, "", spec->variable);
+        if (!buffer_append_text(text, line))
+            return;
+    }
+}
+
+/* group: FOR_ALL, FOR_NETWORK, or 0 for the command's own. */
+static void add_group(struct buffer *text, const char *title, int user, int group)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        int users = specs[i].users;
+        bool is_own = users != FOR_ALL && users != FOR_NETWORK;
+
+        if ((users & user) == 0 || (group == 0 ? !is_own : users != group))
+            continue;
+        if (!any && !buffer_append_text(text, title))
+            return;
+        any = true;
+        add_line(text, &specs[i]);
+    }
+}
+
+void options_help(int user, struct buffer *text)
+{
+    add_group(text, "\nOptions:\n", user, 0);
+    add_group(text, "\nNetwork:\n", user, FOR_NETWORK);
+    add_group(text, "\nEvery command takes:\n", user, FOR_ALL);
+}

@@ -1,0 +1,77 @@
+/* The one table of options: parsing, precedence, help and completions all come from it.
+ *
+ * A flag beats the environment; an empty variable is as if unset. What the profile remembers and
+ * the defaults come after that and are not this module's business. It knows no command: each option
+ * carries the set of commands that take it.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/result.h"
+
+/* Which commands take an option: a set of bits. */
+enum option_users {
+    FOR_LOGIN = 1,
+    FOR_REFRESH = 2,
+    FOR_SHOW = 4,
+    FOR_STATUS = 8,
+    FOR_LOGOUT = 16,
+    FOR_EXEC = 32,
+    FOR_SCHEDULE = 64,
+};
+#define FOR_ALL 127
+#define FOR_NETWORK (FOR_LOGIN | FOR_REFRESH | FOR_SHOW | FOR_EXEC)
+
+#define OPTION_UNSET (-1)
+
+/* Texts point into argv or the environment. Numbers are OPTION_UNSET where nothing was said. */
+struct options {
+    const char *profile, *file;
+    bool profile_is_flag, file_is_flag;
+    bool quiet, verbose, help, version;
+
+    const char *api_url, *cacert, *auth_scheme;
+    int64_t timeout_s, retries;
+
+    const char *email;
+    bool password_stdin, token_stdin;
+    const char *password_file, *password_command, *token_command;
+    bool forget_source, no_cache;
+
+    bool print, json, all, dry_run;
+    int64_t min_ttl_s, jobs, complain_below_s;
+    const char *on_change, *adopt;
+
+    bool cached, no_newline, claims;
+    const char *format;
+
+    bool keep_fresh;
+
+    char **operands; /* ended by NULL */
+    int operand_count;
+};
+
+/* The defaults, as the help shows them. */
+#define OPTION_TIMEOUT_S 30
+#define OPTION_RETRIES 2
+#define OPTION_JOBS 16
+
+/* Options before the command's name; *index is then the name's place in argv (or argc). The users
+ * of those options are checked by options_parse. */
+enum result options_parse_first(struct options *options, int argc, char **argv, int *index,
+                                struct error *error) MUST_CHECK;
+/* The options and operands after it; then the environment. user: the command's bit; takes_program:
+ * the first operand ends the options, as for exec. argv[0] is the command's name. */
+enum result options_parse(struct options *options, int user, const char *name, bool takes_program,
+                          int argc, char **argv, struct error *error) MUST_CHECK;
+
+/* Lines for the help of the command: its own options, then those that every command takes. */
+void options_help(int user, struct buffer *text);
+/* The nearest of the names (ended by NULL) to what was typed, or NULL if none is near. */
+const char *options_nearest(const char *typed, const char *const *names);
+
+#endif

@@ -1,0 +1,380 @@
+/* schedule: a crontab line or systemd units that keep a profile's token fresh. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/msg.h"
+#include "commands/command.h"
+#include "store/token.h"
+
+/* A renewal every quarter of the life, of a token that lasts less than half of it: two runs may
+ * fail before a third finds it ended. */
+#define RUNS_PER_LIFE 4
+#define LIFE_DEFAULT_S TOKEN_LIFE_DEFAULT_S
+
+struct plan {
+    const struct options *options;
+    char *program;    /* absolute */
+    char *file, *dir; /* absolute, or NULL: where the cache is if not in its usual place */
+    int64_t interval_min, min_ttl_s;
+    unsigned offset_min; /* of the minute at which it starts, by host and profile */
+};
+
+/* Where this program is: cron's PATH may not have it. */
+static char *own_path(void)
+{
+    char path[4096];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    const char *dirs = getenv("PATH");
+    int fd;
+
+    if (len > 0) {
+        path[len] = '\0';
+        return mem_copy(path);
+    }
+    while (dirs != NULL && *dirs != '\0') { /* no /proc: as the shell found it */
+        int dir_len = (int)strcspn(dirs, ":");
+
+        snprintf(path, sizeof path, "%.*s/servetel-auth", dir_len, dirs);
+        fd = path[0] == '/' ? fd_open(path, O_RDONLY) : -1;
+        if (fd >= 0) {
+            fd_close(&fd);
+            return mem_copy(path);
+        }
+        dirs += dir_len;
+        dirs += *dirs == ':';
+    }
+    return NULL;
+}
+
+static bool is_set(const char *variable)
+{
+    return variable != NULL && *variable != '\0';
+}
+
+static char *absolute(const char *path)
+{
+    char *here, *joined;
+
+    if (!is_set(path))
+        return NULL;
+    if (path[0] == '/')
+        return mem_copy(path);
+    here = realpath(".", NULL);
+    joined = here == NULL ? NULL : mem_format("%s/%s", here, path);
+    free(here);
+    return joined;
+}
+
+/* The same on each run for the same host and profile, different for others. */
+static unsigned spread(const char *profile, unsigned range)
+{
+    char host[256] = "", *both;
+    unsigned number;
+
+    gethostname(host, sizeof host - 1);
+    both = mem_format("%s %s", host, profile);
+    number = token_checksum(both) % range;
+    mem_free(both);
+    return number;
+}
+
+/* Cron counts minutes within the hour and hours within the day, so the interval must divide one of
+ * them: the largest such that is not longer. */
+static int64_t even_interval_min(int64_t minutes)
+{
+    static const int64_t even[] = {720, 480, 360, 240, 180, 120, 60, 30, 20,
+                                   15,  12,  10,  6,   5,   4,   3,  2};
+
+    for (size_t i = 0; i < sizeof even / sizeof even[0]; i++) {
+        if (even[i] <= minutes)
+            return even[i];
+    }
+    return 1;
+}
+
+static enum result make_plan(const struct options *options, struct plan *plan, struct error *error)
+{
+    int64_t life_s = LIFE_DEFAULT_S;
+    struct profile profile;
+    struct cache cache;
+    enum result result;
+
+    *plan = (struct plan){.options = options};
+    profile_init(&profile);
+    result = cache_open(&cache, command_profile(options), options->file, error);
+    if (result == RESULT_OK && !options->all)
+        result = cache_read(&cache, &profile, error);
+    if (result == RESULT_NO_TOKEN) {
+        msg_warn("%s; an hour is taken for the token's life", error->text);
+        result = RESULT_OK;
+    } else if (result == RESULT_OK && profile.token != NULL && profile.token_command == NULL &&
+               profile_is_permanent(&profile)) {
+        result = error_set(error, RESULT_USAGE,
+                           "the token of '%s' is permanent: there is nothing to renew", cache.name);
+    } else if (result == RESULT_OK && profile.obtained_at != 0 && profile.token != NULL &&
+               profile.expires_at > profile.obtained_at && !profile_is_permanent(&profile)) {
+        life_s = profile.expires_at - profile.obtained_at;
+    }
+    plan->interval_min = even_interval_min(life_s / 60 / RUNS_PER_LIFE);
+    plan->min_ttl_s = options->min_ttl_s != OPTION_UNSET ? options->min_ttl_s : life_s / 2;
+    if (result == RESULT_OK && plan->min_ttl_s < plan->interval_min * 60)
+        msg_warn("a token that lasts a little more than --min-ttl ends before the next run, %lld "
+                 "min later: give --min-ttl %lldm or more",
+                 (long long)plan->interval_min, (long long)plan->interval_min);
+    plan->offset_min = spread(options->all ? "--all" : cache.name, (unsigned)plan->interval_min);
+    cache_close(&cache);
+    profile_clear(&profile);
+    if (result != RESULT_OK)
+        return result;
+    /* --all is for the directory, wherever the environment says that one profile's file is. */
+    plan->file = options->all ? NULL : absolute(options->file);
+    plan->dir = plan->file != NULL ? NULL : absolute(getenv("SERVETEL_AUTH_DIR"));
+    plan->program = own_path();
+    if (plan->program == NULL)
+        return error_set(error, RESULT_LOCAL, "cannot tell where this program is installed");
+    if (plan->file == NULL && ((options->file != NULL && !options->all) ||
+                               (plan->dir == NULL && is_set(getenv("SERVETEL_AUTH_DIR")))))
+        return error_set(error, RESULT_LOCAL,
+                         "cannot tell where the cache is from here: give its whole path");
+    return RESULT_OK;
+}
+
+static void free_plan(struct plan *plan)
+{
+    mem_free(plan->program);
+    mem_free(plan->file);
+    mem_free(plan->dir);
+}
+
+/* For cron's sh; for systemd's ExecStart=, where $ is special, or its Environment=, where it is
+ * not.
+ */
+enum quoting { FOR_CRON, FOR_UNIT_COMMAND, FOR_UNIT_VARIABLE };
+
+/* The word within quotes, with an escape in front of each of the special characters. In secret
+ * memory. */
+static char *quoted(const char *word, enum quoting quoting)
+{
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
+    const char *doubled = quoting == FOR_UNIT_COMMAND ? "%$" : "%";
+    bool systemd = quoting != FOR_CRON;
+    char *out, *to;
+
+    if (*word != '\0' && strspn(word, safe) == strlen(word))
+        return mem_copy(word);
+    to = out = mem_new(4 * strlen(word) + 3); /* a quote becomes four characters for sh */
+    *to++ = systemd ? '"' : '\'';
+    for (; *word != '\0'; word++) {
+        /* Cron ends the line at a bare %, and takes the backslash before another off. */
+        if (systemd ? strchr("\"\\", *word) != NULL : *word == '%') {
+            *to++ = '\\';
+        } else if (systemd && strchr(doubled, *word) != NULL) {
+            *to++ = *word; /* doubled: a specifier, a variable */
+        } else if (!systemd && *word == '\\') {
+            /* Some crons take the first of two backslashes off, all the one before a %: quotes
+             * end and begin again between this one and what follows. */
+            *to++ = '\\';
+            *to++ = '\'';
+            *to++ = '\'';
+            continue;
+        } else if (!systemd && *word == '\'') {
+            *to++ = '\''; /* out of the quotes, an escaped one, and in again */
+            *to++ = '\\';
+            *to++ = '\'';
+        }
+        *to++ = *word;
+    }
+    *to = systemd ? '"' : '\'';
+    return out;
+}
+
+/* A duration as a person would write it. */
+static char *duration(int64_t seconds)
+{
+    if (seconds % 60 != 0 || seconds == 0)
+        return mem_format("%llds", (long long)seconds);
+    return mem_format("%lldm", (long long)(seconds / 60));
+}
+
+static char *command_line(const struct plan *plan, enum quoting quoting)
+{
+    const struct options *o = plan->options;
+    int64_t complain_s = plan->min_ttl_s / 2;
+    char *program = quoted(plan->program, quoting), *ttl = duration(plan->min_ttl_s);
+    char *complain = duration(complain_s), *hook = NULL, *adopt = NULL, *file = NULL, *line;
+
+    if (o->on_change != NULL)
+        hook = quoted(o->on_change, quoting);
+    if (o->adopt != NULL)
+        adopt = quoted(o->adopt, quoting);
+    if (plan->file != NULL)
+        file = quoted(plan->file, quoting);
+    line = mem_format("%s refresh --quiet%s%s%s%s%s --min-ttl %s --complain-below %s%s%s%s%s",
+                      program, o->all ? " --all" : "", file != NULL ? " --file " : "",
+                      file != NULL ? file : "", o->all || file != NULL ? "" : " --profile ",
+                      o->all || file != NULL ? "" : command_profile(o), ttl, complain,
+                      adopt != NULL ? " --adopt " : "", adopt != NULL ? adopt : "",
+                      hook != NULL ? " --on-change " : "", hook != NULL ? hook : "");
+    mem_free(program);
+    mem_free(ttl);
+    mem_free(complain);
+    mem_free(hook);
+    mem_free(adopt);
+    mem_free(file);
+    return line;
+}
+
+/* "7,22,37,52" for every quarter of an hour from the seventh minute. */
+static void list_steps(char *text, size_t size, int64_t first, int64_t step, int64_t end)
+{
+    size_t len = 0;
+
+    for (int64_t at = first; at < end; at += step)
+        len += (size_t)snprintf(text + len, size - len, "%s%lld", len > 0 ? "," : "",
+                                (long long)at);
+}
+
+/* The minutes and hours of cron, or of systemd's calendar. */
+static void list_times(const struct plan *plan, const char *any, char minutes[256], char hours[128])
+{
+    if (plan->interval_min == 1)
+        snprintf(minutes, 256, "*");
+    else if (plan->interval_min <= 60)
+        list_steps(minutes, 256, plan->offset_min, plan->interval_min, 60);
+    else
+        list_steps(minutes, 256, plan->offset_min % 60, 60, 60);
+    if (plan->interval_min <= 60)
+        snprintf(hours, 128, "%s", any);
+    else
+        list_steps(hours, 128, plan->offset_min / 60, plan->interval_min / 60, 24);
+}
+
+static char *cron(const struct plan *plan)
+{
+    char *line = command_line(plan, FOR_CRON), minutes[256], hours[128], *dir = NULL, *text;
+
+    if (plan->dir != NULL)
+        dir = quoted(plan->dir, FOR_CRON);
+    list_times(plan, "*", minutes, hours);
+    text = mem_format("%s %s * * * %s%s%s%s", minutes, hours,
+                      dir != NULL ? "SERVETEL_AUTH_DIR=" : "", dir != NULL ? dir : "",
+                      dir != NULL ? " " : "", line);
+    mem_free(dir);
+    mem_free(line);
+    return text;
+}
+
+/* After the profile or the file; what a unit's name may not hold, or an @, which would make it a
+ * template's instance, becomes an underscore, and a checksum keeps such names apart. */
+static char *unit_name(const struct plan *plan)
+{
+    const struct options *o = plan->options;
+    const char *slash = plan->file == NULL ? NULL : strrchr(plan->file, '/');
+    const char *whole = o->all ? "all" : plan->file != NULL ? plan->file : command_profile(o);
+    char *name = mem_join("servetel-auth-", slash != NULL ? slash + 1 : whole), *longer;
+    bool is_unique = slash == NULL;
+    const size_t most = 200; /* of a file name's 255, for what is added */
+
+    for (char *c = name; *c != '\0'; c++) {
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) ==
+            NULL) {
+            *c = '_';
+            is_unique = false;
+        }
+    }
+    if (is_unique)
+        return name;
+    if (strlen(name) > most)
+        name[most] = '\0';
+    longer = mem_format("%s-%08x", name, (unsigned)token_checksum(whole));
+    mem_free(name);
+    return longer;
+}
+
+static char *systemd(const struct plan *plan)
+{
+    const struct options *o = plan->options;
+    char *line = command_line(plan, FOR_UNIT_COMMAND), minutes[256], hours[128], *text, *dir = NULL;
+    char *name = unit_name(plan);
+    const char *whose = o->all               ? "all profiles"
+                        : plan->file != NULL ? name + strlen("servetel-auth-")
+                                             : command_profile(o);
+
+    if (plan->dir != NULL) {
+        char *assignment = mem_format("SERVETEL_AUTH_DIR=%s", plan->dir);
+
+        dir = quoted(assignment, FOR_UNIT_VARIABLE);
+        mem_free(assignment);
+    }
+    list_times(plan, "*", minutes, hours);
+    text = mem_format("# ~/.config/systemd/user/%s.service\n"
+                      "[Unit]\n"
+                      "Description=Keep a Servetel token fresh (%s)\n"
+                      "Documentation=man:servetel-auth(1)\n"
+                      "\n"
+                      "[Service]\n"
+                      "Type=oneshot\n"
+                      "%s%s%s"
+                      "ExecStart=%s\n"
+                      "\n"
+                      "# ~/.config/systemd/user/%s.timer\n"
+                      "[Unit]\n"
+                      "Description=Keep a Servetel token fresh (%s)\n"
+                      "\n"
+                      "[Timer]\n"
+                      "OnCalendar=*-*-* %s:%s:00\n"
+                      "Persistent=true\n"
+                      "\n"
+                      "[Install]\n"
+                      "WantedBy=timers.target",
+                      name, whose, dir != NULL ? "Environment=" : "", dir != NULL ? dir : "",
+                      dir != NULL ? "\n" : "", line, name, whose, hours, minutes);
+    mem_free(dir);
+    mem_free(name);
+    mem_free(line);
+    return text;
+}
+
+/* Neither a crontab nor a unit can hold a line's end. */
+static bool has_line_end(const char *text)
+{
+    return text != NULL && strchr(text, '\n') != NULL;
+}
+
+int cmd_schedule(const struct options *options)
+{
+    const char *kind = options->operands[0];
+    struct error error;
+    struct plan plan;
+    char *text;
+    int code;
+
+    if (options->all && (options->profile_is_flag || options->file_is_flag || options->adopt)) {
+        error_set(&error, RESULT_USAGE, "--all goes with none of --profile, --file and --adopt");
+        return command_fail(&error);
+    }
+    if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
+        has_line_end(options->file)) {
+        error_set(&error, RESULT_USAGE, "neither cron nor systemd takes more than one line");
+        return command_fail(&error);
+    }
+    if (strcmp(kind, "cron") != 0 && strcmp(kind, "systemd") != 0) {
+        error_set(&error, RESULT_USAGE, "schedule knows cron and systemd");
+        return command_fail(&error);
+    }
+    if (make_plan(options, &plan, &error) != RESULT_OK) {
+        code = command_fail(&error);
+    } else {
+        text = strcmp(kind, "cron") == 0 ? cron(&plan) : systemd(&plan);
+        code = command_print(text);
+        mem_free(text);
+    }
+    free_plan(&plan);
+    return code;
+}

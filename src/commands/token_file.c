@@ -1,0 +1,174 @@
+#include "commands/token_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/mem.h"
+
+#define INFIX ".exec."
+/* Digits of the number in the name; not a pid, which another container may have too. */
+#define DIGITS 8
+/* A name that is taken, or whose lock a sweep took first, is not met twice in a row but for a
+ * directory in which nothing can be made or locked. */
+#define TRIES 10
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+/* Makes and locks a lock file of its own. */
+static bool make_lock(struct token_file *file, const char *dir, const char *base)
+{
+    struct stat held, there;
+
+    for (int i = 0; i < TRIES; i++) {
+        mem_free(file->lock_path);
+        file->lock_path = mem_format("%s/.%s" INFIX "%0*llx", dir, base, DIGITS,
+                                     (unsigned long long)clock_jitter((int64_t)1 << 4 * DIGITS));
+        file->lock_fd = fd_open(file->lock_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
+        if (file->lock_fd < 0 && errno != EEXIST)
+            return false;
+        if (file->lock_fd >= 0 && fchmod(file->lock_fd, 0600) == 0 &&
+            fd_lock(file->lock_fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->lock_fd, &held) == 0 &&
+            lstat(file->lock_path, &there) == 0 && held.st_ino == there.st_ino)
+            return true;
+        if (file->lock_fd >= 0)
+            unlink(file->lock_path);
+        fd_close(&file->lock_fd);
+    }
+    return false;
+}
+
+enum result token_file_open(struct token_file *file, const struct cache *cache, const char *token,
+                            struct error *error)
+{
+    const char *base = base_name(cache->target);
+    char *dir = realpath(cache->dir_path, NULL);
+
+    *file = (struct token_file){.lock_fd = -1};
+    if (dir == NULL)
+        return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->dir_path,
+                         strerror(errno));
+    token_file_sweep(cache);
+    if (make_lock(file, dir, base)) {
+        file->path = mem_join(file->lock_path, ".token");
+        file->temp_path = mem_join(file->path, ".tmp");
+        error->result = token_file_write(file, token, error);
+    } else {
+        error_set(error, RESULT_LOCAL, "cannot write '%s': %s", file->lock_path, strerror(errno));
+    }
+    free(dir);
+    return error->result;
+}
+
+/* Not synced to the disk: nobody needs it after the program. */
+enum result token_file_write(struct token_file *file, const char *token, struct error *error)
+{
+    char *line = mem_join(token, "\n");
+    bool done;
+    int fd;
+
+    unlink(file->temp_path);
+    fd = fd_open(file->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+    done = fd >= 0 && fchmod(fd, 0600) == 0 && fd_write(fd, line, strlen(line)) == 0;
+    if (fd >= 0 && close(fd) < 0)
+        done = false;
+    done = done && rename(file->temp_path, file->path) == 0;
+    mem_free(line);
+    if (done)
+        return RESULT_OK;
+    error_set(error, RESULT_LOCAL, "cannot write '%s': %s", file->path, strerror(errno));
+    unlink(file->temp_path);
+    return error->result;
+}
+
+void token_file_close(struct token_file *file)
+{
+    if (file->path != NULL) {
+        unlink(file->temp_path);
+        unlink(file->path);
+    }
+    if (file->lock_fd >= 0)
+        unlink(file->lock_path); /* last: what is locked and gone is nobody's */
+    fd_close(&file->lock_fd);
+    mem_free(file->path);
+    mem_free(file->temp_path);
+    mem_free(file->lock_path);
+    *file = (struct token_file){.lock_fd = -1};
+}
+
+/* .BASE.exec.HEX; base NULL: of any profile's cache. */
+static bool is_lock_name(const char *name, const char *base)
+{
+    size_t len = strlen(name), tail = strlen(INFIX) + DIGITS;
+    const char *infix;
+
+    if (name[0] != '.' || len <= 1 + tail)
+        return false;
+    infix = name + len - tail;
+    if (strncmp(infix, INFIX, strlen(INFIX)) != 0 ||
+        strspn(infix + strlen(INFIX), "0123456789abcdef") != DIGITS)
+        return false;
+    if (base == NULL)
+        return infix - name > 5 && strncmp(infix - 5, ".json", 5) == 0;
+    return strlen(base) == (size_t)(infix - name - 1) && strncmp(name + 1, base, strlen(base)) == 0;
+}
+
+static void remove_if_dead(const char *dir, const char *name)
+{
+    char *lock_path = mem_join(dir, "/", name);
+    char *path = mem_join(lock_path, ".token"), *temp_path = mem_join(path, ".tmp");
+    int fd = fd_open(lock_path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd >= 0 && fd_lock(fd, LOCK_EX | LOCK_NB) == 0) {
+        unlink(temp_path);
+        unlink(path);
+        unlink(lock_path);
+    }
+    fd_close(&fd);
+    mem_free(temp_path);
+    mem_free(path);
+    mem_free(lock_path);
+}
+
+static void sweep(const char *dir_path, const char *base)
+{
+    DIR *dir = opendir(dir_path);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (is_lock_name(entry->d_name, base))
+            remove_if_dead(dir_path, entry->d_name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+void token_file_sweep(const struct cache *cache)
+{
+    if (cache->dir_path != NULL)
+        sweep(cache->dir_path, base_name(cache->target));
+}
+
+void token_file_sweep_all(void)
+{
+    struct error ignored;
+    char *dir = cache_directory(&ignored);
+
+    if (dir != NULL)
+        sweep(dir, NULL);
+    mem_free(dir);
+}

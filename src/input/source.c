@@ -1,0 +1,219 @@
+#include "input/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/signals.h"
+#include "base/text.h"
+
+enum result source_check(const struct buffer *password, const char *what, struct error *error)
+{
+    if (password->len == 0)
+        return error_set(error, RESULT_LOCAL, "%s is empty", what);
+    if (password->len > PASSWORD_LENGTH_MAX)
+        return error_set(error, RESULT_LOCAL, "%s is longer than %d bytes", what,
+                         PASSWORD_LENGTH_MAX);
+    if (strlen(password->data) != password->len)
+        return error_set(error, RESULT_LOCAL, "%s holds a NUL byte", what);
+    /* JSON texts are UTF-8 (RFC 8259, 8.1): anything else could not be sent as it is. */
+    if (!text_is_utf8(password->data))
+        return error_set(error, RESULT_LOCAL, "%s is not UTF-8 text", what);
+    return RESULT_OK;
+}
+
+/* Until fd has something to read. */
+static enum result wait_readable(int fd, const char *what, int64_t deadline_ms, struct error *error)
+{
+    for (;;) {
+        struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+                               {.fd = signals_fd(), .events = POLLIN}};
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+
+        if (signals_caught())
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
+        if (left_ms <= 0)
+            return error_set(error, RESULT_TEMPORARY, "%s did not come in time", what);
+        if (poll(fds, 2, (int)(left_ms > 60000 ? 60000 : left_ms)) > 0 && fds[0].revents != 0)
+            return RESULT_OK;
+    }
+}
+
+/* One read of at most size bytes, *len of them got (0 at the end); a person at a terminal may take
+ * his time. */
+static enum result read_some(int fd, const char *what, int64_t deadline_ms, char *bytes,
+                             size_t size, size_t *len, struct error *error)
+{
+    bool person_types = isatty(fd);
+    ssize_t got;
+
+    do {
+        if (!person_types && wait_readable(fd, what, deadline_ms, error) != RESULT_OK)
+            return error->result;
+        got = read(fd, bytes, size);
+        if (got < 0 && signals_caught())
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
+    } while (got < 0 && (errno == EINTR || errno == EAGAIN));
+    if (got < 0)
+        return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
+    *len = (size_t)got;
+    return RESULT_OK;
+}
+
+enum result source_read_line(int fd, const char *what, int64_t deadline_ms, struct buffer *line,
+                             struct error *error)
+{
+    char c = '\0';
+    size_t len = 0;
+
+    do {
+        if (read_some(fd, what, deadline_ms, &c, 1, &len, error) != RESULT_OK)
+            return error->result;
+        if (len > 0 && c != '\n' && !buffer_append(line, &c, 1))
+            return error_set(error, RESULT_LOCAL, "%s is too long", what);
+    } while (len > 0 && c != '\n');
+    mem_wipe(&c, 1);
+    if (line->len > 0 && line->data[line->len - 1] == '\r') /* a file from elsewhere */
+        line->data[--line->len] = '\0';
+    return RESULT_OK;
+}
+
+enum result source_read_all(int fd, const char *what, int64_t deadline_ms, struct buffer *text,
+                            struct error *error)
+{
+    char chunk[1024];
+    bool fits = true;
+    size_t len = 0;
+
+    do {
+        if (read_some(fd, what, deadline_ms, chunk, sizeof chunk, &len, error) != RESULT_OK)
+            return error->result;
+        fits = fits && buffer_append(text, chunk, len);
+        mem_wipe(chunk, len);
+    } while (len > 0 && fits);
+    return fits ? RESULT_OK : error_set(error, RESULT_USAGE, "%s is too long", what);
+}
+
+enum result source_read_file(const char *path, int64_t deadline_ms, struct buffer *password,
+                             struct source_file *file, struct error *error)
+{
+    /* O_NONBLOCK: a FIFO that nobody writes must not hang the open. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char what[512];
+    struct stat st;
+
+    snprintf(what, sizeof what, "the password file '%s'", path);
+    *file = (struct source_file){0};
+    if (fd < 0)
+        return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        *file = (struct source_file){.exposed = (st.st_mode & 044) != 0, .regular = true};
+    error->result = source_read_line(fd, what, deadline_ms, password, error);
+    close(fd);
+    if (error->result == RESULT_OK)
+        error->result = source_check(password, what, error);
+    return error->result;
+}
+
+/* ---- the terminal ---- */
+
+/* How long a ^Z that came at the wrong moment may go unnoticed. */
+#define PROMPT_LOOK_MS 200
+
+static volatile sig_atomic_t suspended;
+
+static void on_suspend(int number)
+{
+    (void)number;
+    suspended = 1;
+}
+
+static void set_echo(int tty, struct termios *before, bool echo)
+{
+    struct termios quiet = *before;
+
+    if (!echo)
+        quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK);
+    quiet.c_lflag |= ICANON | ISIG | (echo ? 0 : ECHONL);
+    while (tcsetattr(tty, TCSAFLUSH, &quiet) < 0 && errno == EINTR && !signals_caught())
+        continue;
+}
+
+static void write_prompt(int tty, const char *prompt)
+{
+    if (write(tty, prompt, strlen(prompt)) < 0)
+        return; /* the read that follows will tell */
+}
+
+/* One line from the terminal. ^Z gives the terminal back, stops, and asks again when resumed. */
+static enum result read_answer(int tty, struct termios *before, const char *prompt, bool echo,
+                               struct buffer *answer, struct error *error)
+{
+    for (;;) {
+        /* A signal that comes between the last look and the read would be slept through. */
+        struct pollfd fds[] = {{.fd = tty, .events = POLLIN},
+                               {.fd = signals_fd(), .events = POLLIN}};
+        ssize_t len = -1;
+        char c;
+
+        errno = EINTR;
+        if (!suspended && poll(fds, 2, PROMPT_LOOK_MS) > 0 && fds[0].revents != 0)
+            len = read(tty, &c, 1);
+
+        if (signals_caught())
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
+        if (suspended) {
+            tcsetattr(tty, TCSAFLUSH, before);
+            suspended = 0;
+            kill(getpid(), SIGSTOP);
+            set_echo(tty, before, echo);
+            buffer_clear(answer);
+            write_prompt(tty, prompt);
+            continue;
+        }
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len < 0)
+            return error_set(error, RESULT_LOCAL, "cannot read from the terminal: %s",
+                             strerror(errno));
+        if (len == 0 || c == '\n')
+            return RESULT_OK;
+        if (!buffer_append(answer, &c, 1))
+            return error_set(error, RESULT_LOCAL, "that is too long");
+        mem_wipe(&c, 1);
+    }
+}
+
+enum result source_ask(const char *prompt, bool echo, struct buffer *answer, struct error *error)
+{
+    struct sigaction suspend = {.sa_handler = on_suspend}, suspend_before;
+    int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    struct termios before;
+
+    if (tty < 0 || tcgetattr(tty, &before) < 0) {
+        if (tty >= 0)
+            close(tty);
+        return error_set(error, RESULT_USAGE, "there is no terminal to ask on");
+    }
+    signals_catch();
+    sigaction(SIGTSTP, NULL, &suspend_before);
+    if (suspend_before.sa_handler != SIG_IGN)
+        sigaction(SIGTSTP, &suspend, NULL);
+    set_echo(tty, &before, echo);
+    write_prompt(tty, prompt);
+    error->result = read_answer(tty, &before, prompt, echo, answer, error);
+    while (tcsetattr(tty, TCSAFLUSH, &before) < 0 && errno == EINTR)
+        continue;
+    sigaction(SIGTSTP, &suspend_before, NULL);
+    if (error->result == RESULT_INTERRUPTED && !echo)
+        write_prompt(tty, "\n");
+    close(tty);
+    return error->result;
+}

@@ -1,0 +1,40 @@
+/* Where a password (or an imported token) comes from: stdin, a file, a command's output, a
+ * terminal. Always the first line, into secret memory; read(2) and write(2) only, since stdio and
+ * getpass keep copies.
+ *
+ * A source that cannot be read, is empty or holds what no password can is RESULT_LOCAL; one that
+ * is out of time is RESULT_TEMPORARY. Deadlines are monotonic milliseconds.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "base/result.h"
+
+#define PASSWORD_LENGTH_MAX 4096
+
+/* The first line of a descriptor, no byte of the next one read. what: "the password on stdin". */
+enum result source_read_line(int fd, const char *what, int64_t deadline_ms, struct buffer *line,
+                             struct error *error) MUST_CHECK;
+/* All of it: a token that somebody pipes in may have blank lines around it. RESULT_USAGE when that
+ * is more than the buffer's cap. */
+enum result source_read_all(int fd, const char *what, int64_t deadline_ms, struct buffer *text,
+                            struct error *error) MUST_CHECK;
+struct source_file {
+    bool exposed; /* others may read it */
+    bool regular; /* it can be read again: no pipe */
+};
+enum result source_read_file(const char *path, int64_t deadline_ms, struct buffer *password,
+                             struct source_file *file, struct error *error) MUST_CHECK;
+/* Asks on /dev/tty, whatever stdin is; echo off for a password and on for anything else, restored
+ * on every signal. RESULT_USAGE when there is no terminal. */
+enum result source_ask(const char *prompt, bool echo, struct buffer *answer,
+                       struct error *error) MUST_CHECK;
+/* What any source must give: 1 to PASSWORD_LENGTH_MAX bytes of UTF-8 without a NUL. */
+enum result source_check(const struct buffer *password, const char *what,
+                         struct error *error) MUST_CHECK;
+
+#endif

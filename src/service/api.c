@@ -1,0 +1,274 @@
+#include "service/api.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "store/token.h"
+
+/* A service's message is a sentence; more than this hides what matters. */
+#define MESSAGE_MAX 300
+/* Indian time, in which the service writes `retry_after`. */
+#define INDIA_OFFSET_S (5 * 3600 + 30 * 60)
+/* Longer than this is a mistake, or in the body a date in the wrong zone. */
+#define RETRY_AFTER_MAX_S 86400
+
+const char *api_scheme_name(enum api_scheme scheme)
+{
+    return scheme == API_SCHEME_RAW ? "raw" : scheme == API_SCHEME_BEARER ? "bearer" : NULL;
+}
+
+enum api_scheme api_scheme_of(const char *name)
+{
+    if (name == NULL)
+        return API_SCHEME_UNKNOWN;
+    return strcmp(name, "raw") == 0      ? API_SCHEME_RAW
+           : strcmp(name, "bearer") == 0 ? API_SCHEME_BEARER
+                                         : API_SCHEME_UNKNOWN;
+}
+
+static char *endpoint(const char *api_url, const char *path)
+{
+    size_t len = strlen(api_url);
+
+    while (len > 0 && api_url[len - 1] == '/')
+        len--;
+    return mem_format("%.*s%s", (int)len, api_url, path);
+}
+
+void api_login(struct request *request, const char *api_url, const char *email,
+               const char *password)
+{
+    struct cJSON *body = json_new_object();
+
+    json_set_string(body, "email", email);
+    json_set_string(body, "password", password);
+    request->url = endpoint(api_url, "/auth/login");
+    request->json = json_print_line(body);
+    json_delete(body);
+}
+
+void api_refresh(struct request *request, const char *api_url, const char *token,
+                 enum api_scheme scheme)
+{
+    request->url = endpoint(api_url, "/auth/refresh");
+    request->authorization = mem_join(scheme == API_SCHEME_BEARER ? "Bearer " : "", token);
+}
+
+/* ---- what the service says in words ---- */
+
+/* Also as it stands within JSON: a service may quote the body that it could not read. */
+static void hide(char **text, const char *secret)
+{
+    struct cJSON *json;
+    char *quoted;
+
+    if (secret == NULL)
+        return;
+    text_hide(text, secret);
+    json = json_new_object();
+    json_set_string(json, "", secret);
+    quoted = json_print_line(json); /* {"":"secret"} */
+    quoted[strlen(quoted) - 2] = '\0';
+    text_hide(text, quoted + strlen("{\"\":\""));
+    mem_free(quoted);
+    json_delete(json);
+}
+
+/* ": what the service says", or "" when it says nothing that is meant for people. */
+static char *service_text(const struct api_question *question, const struct cJSON *body)
+{
+    const char *said = NULL;
+    char *text, *quoted;
+
+    if (body != NULL) {
+        said = json_string(body, "message");
+        if (said == NULL)
+            said = json_string(body, "error_description");
+        if (said == NULL)
+            said = json_string(body, "error");
+    }
+    if (said == NULL || *said == '\0')
+        return mem_copy("");
+    text = mem_copy(said);
+    /* Tokens first: a short password may be a part of one. */
+    hide(&text, question->token);
+    hide(&text, json_string(body, "access_token"));
+    text_hide_jwts(&text);
+    hide(&text, question->password);
+    text_clean(text);
+    text_cut(text, MESSAGE_MAX);
+    quoted = mem_format(": %s", text);
+    mem_free(text);
+    return quoted;
+}
+
+/* ---- when to come back ---- */
+
+/* The body's `retry_after`: seconds, or "YYYY-MM-DD HH:MM:SS" in Indian time. */
+static int64_t body_retry_after_s(const struct cJSON *body)
+{
+    const char *text = json_string(body, "retry_after");
+    int64_t seconds;
+
+    if (json_integer(body, "retry_after", &seconds))
+        return seconds;
+    if (text == NULL || !clock_parse(text, &seconds))
+        return -1;
+    seconds -= INDIA_OFFSET_S + clock_epoch_s();
+    return seconds < 0 ? 0 : seconds;
+}
+
+static int64_t retry_after_s(const struct reply *reply, const struct cJSON *body)
+{
+    int64_t seconds = reply->retry_after_s;
+
+    if (seconds > RETRY_AFTER_MAX_S)
+        return RETRY_AFTER_MAX_S; /* a day's silence is as much as a header gets */
+    if (seconds < 0 && body != NULL)
+        seconds = body_retry_after_s(body);
+    return seconds < 0 || seconds > RETRY_AFTER_MAX_S ? -1 : seconds;
+}
+
+/* ---- a token ---- */
+
+/* A number, or a numeric string; 0 when absent or null. */
+static enum result read_expires_in(const struct cJSON *body, int64_t *seconds, struct error *error)
+{
+    const char *text = json_string(body, "expires_in");
+
+    *seconds = 0;
+    if (!json_has(body, "expires_in") || json_is_null(body, "expires_in") ||
+        json_integer(body, "expires_in", seconds))
+        return RESULT_OK;
+    /* Ten digits hold any life that is not refused later on. */
+    if (text != NULL && *text != '\0' && strspn(text, "0123456789") == strlen(text) &&
+        strlen(text) <= 10) {
+        for (; *text != '\0'; text++)
+            *seconds = *seconds * 10 + (*text - '0');
+        return RESULT_OK;
+    }
+    return error_set(error, RESULT_PROTOCOL,
+                     "the service sent a token with an expires_in that is "
+                     "no number of seconds");
+}
+
+static enum result read_token(const struct api_question *question, const struct reply *reply,
+                              const struct cJSON *body, struct api_answer *answer)
+{
+    const char *token = json_string(body, "access_token");
+    struct token_claims claims, old_claims = {0};
+    struct token_life life;
+    int64_t expires_in, days;
+    bool iat_is_old;
+
+    if (token == NULL || !token_is_valid(token))
+        return error_set(&answer->error, RESULT_PROTOCOL,
+                         "%s answered without a usable access_token", question->host);
+    claims = token_claims(token);
+    if (question->token != NULL)
+        old_claims = token_claims(question->token);
+    /* The service keeps iat when it renews; then exp counts from the login's moment. */
+    iat_is_old = question->operation == API_REFRESH && question->logged_in_at != 0 &&
+                 old_claims.has_iat && claims.has_iat && old_claims.iat == claims.iat;
+    if (read_expires_in(body, &expires_in, &answer->error) != RESULT_OK ||
+        token_answer_life(expires_in, &claims, iat_is_old, &life, &answer->error) != RESULT_OK)
+        return answer->error.result;
+    answer->obtained_at = reply->sent_at;
+    answer->expires_at = (life.from_login ? question->logged_in_at : answer->obtained_at) +
+                         life.life_s;
+    /* A renewed token with days of life has an old iat that is not the cached one's: its exp, by
+     * this clock, is nearer the truth. */
+    if (question->operation == API_REFRESH && expires_in == 0 && !life.from_login &&
+        life.life_s > TOKEN_PERMANENT_S && claims.exp > answer->obtained_at)
+        answer->expires_at = claims.exp;
+    answer->token = mem_copy(token);
+    answer->token_type = mem_copy(json_string(body, "token_type"));
+    answer->password_days = -1;
+    /* 0 to ten years of days: more is no policy. */
+    if (json_integer(body, "number_of_days_left", &days) && days >= 0 && days <= 3650)
+        answer->password_days = (int)days;
+    return RESULT_OK;
+}
+
+/* ---- status before body ---- */
+
+static enum result refused(const struct api_question *question, const struct cJSON *body,
+                           struct api_answer *answer)
+{
+    char *said = service_text(question, body);
+    const char *what = question->operation == API_LOGIN ? "the login" : "the token";
+
+    error_set(&answer->error, RESULT_REFUSED, "%s refused %s (HTTP %ld)%s", question->host, what,
+              answer->status, said);
+    /* "The token has been blacklisted": a refresh or a logout elsewhere has spent it. (A gateway
+     * may blacklist an address.) */
+    for (char *c = said; *c != '\0'; c++) /* said is not needed any more */
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+    answer->blacklisted = question->operation == API_REFRESH &&
+                          strstr(said, "token has been blacklisted") != NULL;
+    mem_free(said);
+    return RESULT_REFUSED;
+}
+
+static enum result read_success(const struct api_question *question, const struct reply *reply,
+                                const struct cJSON *body, struct api_answer *answer)
+{
+    if (body == NULL)
+        return error_set(&answer->error, RESULT_PROTOCOL,
+                         "the answer of %s (HTTP %ld) is not a JSON object: check the API URL",
+                         question->host, answer->status);
+    if (json_has(body, "success") && !json_is_true(body, "success"))
+        return refused(question, body, answer);
+    return read_token(question, reply, body, answer);
+}
+
+static enum result read_failure(const struct api_question *question, const struct cJSON *body,
+                                struct api_answer *answer)
+{
+    long status = answer->status;
+    char *said;
+
+    if (status == 400 || status == 401 || status == 403 || status == 422)
+        return refused(question, body, answer);
+    said = service_text(question, body);
+    if (status == 408 || status == 425 || status == 429 || (status >= 500 && status <= 599))
+        error_set(&answer->error, RESULT_TEMPORARY, "%s answered HTTP %ld%s", question->host,
+                  status, said);
+    else if (status >= 300 && status <= 399)
+        error_set(&answer->error, RESULT_PROTOCOL,
+                  "%s answered HTTP %ld, a redirect, which is not followed: check the API URL%s",
+                  question->host, status, said);
+    else
+        error_set(&answer->error, RESULT_PROTOCOL, "%s answered HTTP %ld: check the API URL%s",
+                  question->host, status, said);
+    mem_free(said);
+    return answer->error.result;
+}
+
+enum result api_read(const struct api_question *question, const struct reply *reply,
+                     struct api_answer *answer)
+{
+    struct cJSON *body = NULL;
+
+    memset(answer, 0, sizeof *answer);
+    answer->status = reply->status;
+    answer->password_days = -1;
+    if (reply->body.len > 0)
+        body = json_parse_object(reply->body.data, reply->body.len);
+    answer->retry_after_s = retry_after_s(reply, body);
+    if (reply->status >= 200 && reply->status <= 299)
+        read_success(question, reply, body, answer);
+    else
+        read_failure(question, body, answer);
+    json_delete(body);
+    return answer->error.result;
+}
+
+void api_answer_clear(struct api_answer *answer)
+{
+    mem_free(answer->token);
+    mem_free(answer->token_type);
+    memset(answer, 0, sizeof *answer);
+}

@@ -1,0 +1,56 @@
+/* The service's two endpoints: what goes out, and what an answer means. Follows Servetel's page
+ * "Authentication Using Tokens" and, where that is silent, what was measured on the library behind
+ * such tokens (PHP's tymon/jwt-auth).
+ *
+ * It knows no files and no libcurl. Texts of the service in errors have the secrets taken out, are
+ * control characters made harmless, and are cut to 300 characters.
+ */
+#ifndef API_H
+#define API_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/result.h"
+#include "service/request.h"
+
+enum api_operation { API_LOGIN, API_REFRESH };
+/* The Authorization header of a refresh: the documented bare token, or "Bearer " before it. */
+enum api_scheme { API_SCHEME_UNKNOWN, API_SCHEME_RAW, API_SCHEME_BEARER };
+
+const char *api_scheme_name(enum api_scheme scheme); /* NULL for unknown */
+enum api_scheme api_scheme_of(const char *name);     /* unknown for NULL and anything else */
+
+/* Both fill *request, which must be clear. */
+void api_login(struct request *request, const char *api_url, const char *email,
+               const char *password);
+void api_refresh(struct request *request, const char *api_url, const char *token,
+                 enum api_scheme scheme);
+
+/* What was sent, as far as reading the answer needs it. */
+struct api_question {
+    enum api_operation operation;
+    const char *host;     /* for messages */
+    const char *password; /* to take out of texts; NULL if none was sent */
+    const char *token;    /* the cached one, likewise */
+    int64_t logged_in_at; /* of the cached token; 0 unknown */
+};
+
+/* error.result says what the answer is: RESULT_OK, and there is a token; RESULT_REFUSED;
+ * RESULT_TEMPORARY; RESULT_PROTOCOL. */
+struct api_answer {
+    long status;
+    char *token, *token_type;
+    int64_t obtained_at, expires_at; /* epoch s, by the local clock */
+    int password_days;               /* until the password expires, -1 unknown */
+    int64_t retry_after_s;           /* the service wants to be left alone, -1 unknown */
+    bool blacklisted;                /* refused, and by its words because the token is spent */
+    struct error error;
+};
+
+/* reply->fate must be REQUEST_ANSWERED. Returns answer->error.result; api_answer_clear() it. */
+enum result api_read(const struct api_question *question, const struct reply *reply,
+                     struct api_answer *answer);
+void api_answer_clear(struct api_answer *answer);
+
+#endif

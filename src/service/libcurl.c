@@ -1,0 +1,70 @@
+#include "service/libcurl.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static struct libcurl functions;
+
+/* POSIX lets dlsym's object pointer become a function pointer; ISO C wants it copied. */
+static int find(void *library, const char *name, void *slot)
+{
+    void *symbol = dlsym(library, name);
+
+    memcpy(slot, &symbol, sizeof symbol);
+    return symbol != NULL;
+}
+
+static const char *first_missing(void *library)
+{
+#define X(name)                                                                                    \
+    if (!find(library, "curl_" #name, &functions.name))                                            \
+        return "curl_" #name;
+    LIBCURL_FUNCTIONS(X)
+#undef X
+    return NULL;
+}
+
+static enum result load(struct error *error)
+{
+    void *library = dlopen(LIBCURL_SONAME, RTLD_LAZY | RTLD_LOCAL);
+    const curl_version_info_data *version;
+    const char *missing;
+
+    if (library == NULL)
+        return error_set(error, RESULT_LOCAL,
+                         "cannot load %s: install libcurl (Debian: libcurl4, Fedora: libcurl): %s",
+                         LIBCURL_SONAME, dlerror());
+    missing = first_missing(library);
+    if (missing != NULL)
+        return error_set(error, RESULT_LOCAL,
+                         "%s lacks %s: install libcurl " LIBCURL_OLDEST_TEXT " or later",
+                         LIBCURL_SONAME, missing);
+    version = functions.version_info(CURLVERSION_NOW);
+    if (version->version_num < LIBCURL_OLDEST)
+        return error_set(error, RESULT_LOCAL,
+                         "libcurl %s is too old: install " LIBCURL_OLDEST_TEXT " or later",
+                         version->version);
+    if (version->ssl_version != NULL && strstr(version->ssl_version, "OpenSSL") != NULL &&
+        !find(library, "SSL_CTX_set_options", &functions.ssl_ctx_set_options))
+        functions.ssl_ctx_set_options = NULL;
+    if (functions.global_init_mem(CURL_GLOBAL_DEFAULT, mem_malloc, mem_free, mem_realloc,
+                                  mem_strdup, mem_calloc) != CURLE_OK)
+        return error_set(error, RESULT_LOCAL, "cannot initialise libcurl");
+    return RESULT_OK;
+}
+
+enum result libcurl_load(const struct libcurl **table, struct error *error)
+{
+    static struct error failure;
+    static int loaded;
+
+    if (!loaded && load(&failure) == RESULT_OK)
+        failure.result = RESULT_OK;
+    loaded = 1;
+    if (failure.result != RESULT_OK)
+        return error_set(error, failure.result, "%s", failure.text);
+    *table = &functions;
+    return RESULT_OK;
+}

@@ -1,0 +1,61 @@
+/* libcurl, loaded when the first request is made and not before.
+ *
+ * `show` with a valid token runs thousands of times and needs no network; linking libcurl would
+ * make the loader map some thirty libraries first. The functions are the same as in <curl/curl.h>,
+ * whose declarations they are checked against, without the curl_ in front.
+ */
+#ifndef LIBCURL_H
+#define LIBCURL_H
+
+#include <curl/curl.h>
+#include <stdint.h>
+
+#include "base/result.h"
+
+/* CURLOPT_PROTOCOLS_STR is of 7.85.0; CURLOPT_PREREQFUNCTION and curl_easy_header are older. */
+#define LIBCURL_OLDEST 0x075500
+#define LIBCURL_OLDEST_TEXT "7.85.0"
+#if LIBCURL_VERSION_NUM < LIBCURL_OLDEST
+#error "libcurl 7.85.0 or later is needed"
+#endif
+
+#define LIBCURL_FUNCTIONS(X)                                                                       \
+    X(easy_cleanup)                                                                                \
+    X(easy_getinfo)                                                                                \
+    X(easy_header)                                                                                 \
+    X(easy_init)                                                                                   \
+    X(easy_setopt)                                                                                 \
+    X(easy_strerror)                                                                               \
+    X(getdate)                                                                                     \
+    X(global_init_mem)                                                                             \
+    X(multi_add_handle)                                                                            \
+    X(multi_cleanup)                                                                               \
+    X(multi_info_read)                                                                             \
+    X(multi_init)                                                                                  \
+    X(multi_perform)                                                                               \
+    X(multi_poll)                                                                                  \
+    X(multi_remove_handle)                                                                         \
+    X(multi_setopt)                                                                                \
+    X(slist_append)                                                                                \
+    X(slist_free_all)                                                                              \
+    X(version_info)
+
+/* <curl/curl.h> turns some names into checking macros; the functions themselves are wanted. */
+#undef curl_easy_setopt
+#undef curl_easy_getinfo
+#undef curl_multi_setopt
+
+struct libcurl {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name takes none */
+#define X(name) __typeof__(curl_##name) *name;
+    LIBCURL_FUNCTIONS(X)
+#undef X
+    /* OpenSSL's SSL_CTX_set_options where libcurl's TLS is OpenSSL, else NULL. */
+    uint64_t (*ssl_ctx_set_options)(void *ctx, uint64_t options);
+};
+
+/* Loads and initialises it with secret memory (mem.h), once; the table lives as long as the
+ * process. RESULT_LOCAL, naming the package, when it is not there or too old. */
+enum result libcurl_load(const struct libcurl **table, struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,257 @@
+#include "store/profile.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "store/token.h"
+
+#define VERSION_SUPPORTED 1
+#define NAME_LENGTH_MAX 128
+/* Servetel's page asks for a new password every 90 days; a fortnight is time to get round to it. */
+#define PASSWORD_WARN_S (14 * 86400)
+
+/* The file's members, in the order in which they are written. */
+static const struct member {
+    const char *name;
+    size_t offset;
+    bool is_time;
+    int64_t absent; /* the time that stands for none */
+} members[] = {
+    {"api_url", offsetof(struct profile, api_url), false, 0},
+    {"email", offsetof(struct profile, email), false, 0},
+    {"access_token", offsetof(struct profile, token), false, 0},
+    {"token_type", offsetof(struct profile, token_type), false, 0},
+    {"expires_at", offsetof(struct profile, expires_at), true, TOKEN_NO_EXPIRY},
+    {"obtained_at", offsetof(struct profile, obtained_at), true, 0},
+    {"logged_in_at", offsetof(struct profile, logged_in_at), true, 0},
+    {"auth_scheme", offsetof(struct profile, auth_scheme), false, 0},
+    {"password_command", offsetof(struct profile, password_command), false, 0},
+    {"password_file", offsetof(struct profile, password_file), false, 0},
+    {"token_command", offsetof(struct profile, token_command), false, 0},
+    {"unattended_login", offsetof(struct profile, unattended_login), false, 0},
+    {"unattended_login_at", offsetof(struct profile, unattended_login_at), true, 0},
+    {"blacklisted_at", offsetof(struct profile, blacklisted_at), true, 0},
+    {"retry_at", offsetof(struct profile, retry_at), true, 0},
+    {"password_expires_at", offsetof(struct profile, password_expires_at), true, 0},
+};
+#define MEMBER_COUNT (sizeof members / sizeof members[0])
+
+static bool is_alphanumeric(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool profile_name_is_valid(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len < 1 || len > NAME_LENGTH_MAX || !is_alphanumeric(name[0]))
+        return false;
+    for (size_t i = 1; i < len; i++) {
+        if (!is_alphanumeric(name[i]) && strchr("._@+-", name[i]) == NULL)
+            return false;
+    }
+    return true;
+}
+
+static char **text_slot(struct profile *profile, const struct member *member)
+{
+    return (char **)(void *)((char *)profile + member->offset);
+}
+
+static int64_t *time_slot(struct profile *profile, const struct member *member)
+{
+    return (int64_t *)(void *)((char *)profile + member->offset);
+}
+
+void profile_init(struct profile *profile)
+{
+    memset(profile, 0, sizeof *profile);
+    profile->expires_at = TOKEN_NO_EXPIRY;
+}
+
+void profile_clear(struct profile *profile)
+{
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        if (!members[i].is_time)
+            mem_free(*text_slot(profile, &members[i]));
+    }
+    json_delete(profile->json);
+    profile_init(profile);
+}
+
+/* Files are written in the order of the table, so the search starts after the last one found. */
+static const struct member *find_member(const char *name, size_t *next)
+{
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        size_t at = (*next + i) % MEMBER_COUNT;
+
+        if (strcmp(members[at].name, name) == 0) {
+            *next = at + 1;
+            return &members[at];
+        }
+    }
+    return NULL;
+}
+
+static enum result read_member(struct profile *profile, const struct member *member,
+                               const struct cJSON *item, struct error *error)
+{
+    const char *text;
+    int64_t time;
+
+    if (member->is_time) {
+        if (!json_as_integer(item, &time) || time < 0)
+            return error_set(error, RESULT_FAILED, "its member '%s' is not a time", member->name);
+        *time_slot(profile, member) = time;
+        return RESULT_OK;
+    }
+    text = json_as_string(item);
+    if (text == NULL)
+        return error_set(error, RESULT_FAILED, "its member '%s' is not a string", member->name);
+    mem_replace(text_slot(profile, member), text);
+    return RESULT_OK;
+}
+
+static enum result read_members(struct profile *profile, struct error *error)
+{
+    const struct cJSON *item = NULL;
+    size_t next = 0;
+
+    while ((item = json_next(profile->json, item)) != NULL) {
+        const struct member *member = find_member(json_name(item), &next);
+
+        if (member != NULL && read_member(profile, member, item, error) != RESULT_OK)
+            return error->result;
+    }
+    if (profile->token != NULL && !token_is_valid(profile->token))
+        return error_set(error, RESULT_FAILED, "its token is not one");
+    return RESULT_OK;
+}
+
+enum result profile_parse(struct profile *profile, const char *text, size_t len,
+                          struct error *error)
+{
+    int64_t version;
+    enum result result;
+
+    profile_init(profile);
+    profile->json = json_parse_object(text, len);
+    if (profile->json == NULL)
+        return error_set(error, RESULT_FAILED, "it is damaged or no cache file");
+    if (!json_integer(profile->json, "version", &version) || version < 1)
+        result = error_set(error, RESULT_FAILED, "it is no cache file: it has no version");
+    else if (version > VERSION_SUPPORTED)
+        result = error_set(error, RESULT_LOCAL,
+                           "it is of version %lld, this program knows version %d: "
+                           "upgrade servetel-auth",
+                           (long long)version, VERSION_SUPPORTED);
+    else
+        result = read_members(profile, error);
+    if (result != RESULT_OK)
+        profile_clear(profile);
+    return result;
+}
+
+char *profile_print(const struct profile *profile)
+{
+    struct profile copy = *profile; /* for the slots; its strings stay the caller's */
+    struct cJSON *json = NULL;
+    char *text;
+
+    if (profile->json != NULL) {
+        text = json_print_line(profile->json);
+        json = json_parse_object(text, strlen(text));
+        mem_free(text);
+    }
+    if (json == NULL)
+        json = json_new_object();
+    json_set_integer(json, "version", VERSION_SUPPORTED);
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        const struct member *member = &members[i];
+
+        if (!member->is_time)
+            json_set_string(json, member->name, *text_slot(&copy, member));
+        else if (*time_slot(&copy, member) == member->absent)
+            json_remove(json, member->name);
+        else
+            json_set_integer(json, member->name, *time_slot(&copy, member));
+    }
+    text = json_print(json);
+    json_delete(json);
+    return text;
+}
+
+int64_t profile_ttl_s(const struct profile *profile, int64_t now)
+{
+    if (profile->token == NULL || profile->blacklisted_at != 0)
+        return 0;
+    return token_ttl_s(profile->expires_at, profile->obtained_at, now);
+}
+
+int64_t profile_default_min_ttl_s(const struct profile *profile)
+{
+    return token_default_min_ttl_s(profile->expires_at, profile->obtained_at);
+}
+
+bool profile_is_permanent(const struct profile *profile)
+{
+    return token_is_permanent(profile->expires_at, profile->obtained_at);
+}
+
+bool profile_login_was_refused(const struct profile *profile)
+{
+    return profile->unattended_login != NULL && strcmp(profile->unattended_login, "refused") == 0;
+}
+
+bool profile_has_source(const struct profile *profile)
+{
+    if (profile->token_command != NULL)
+        return true;
+    return profile->email != NULL && !profile_login_was_refused(profile) &&
+           (profile->password_command != NULL || profile->password_file != NULL);
+}
+
+/* An unattended login was only tried because the token had been refused: where that was refused
+ * too, a renewal will not work either. */
+enum profile_state profile_state(const struct profile *profile, int64_t now)
+{
+    int64_t ttl_s = profile_ttl_s(profile, now);
+    int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
+    bool renews = profile_has_source(profile) ||
+                  (!profile_is_permanent(profile) && profile->token != NULL &&
+                   profile->blacklisted_at == 0 && !profile_login_was_refused(profile) &&
+                   now < since + PROFILE_RENEWABLE_S);
+
+    if (ttl_s > 0 && ttl_s >= profile_default_min_ttl_s(profile))
+        return PROFILE_VALID;
+    if (!renews)
+        return profile->token == NULL ? PROFILE_EMPTY : PROFILE_LOGIN_NEEDED;
+    return ttl_s > 0 ? PROFILE_EXPIRES_SOON : PROFILE_RENEWABLE;
+}
+
+int profile_password_days(const struct profile *profile, int64_t now)
+{
+    int64_t left_s = profile->password_expires_at - now;
+
+    if (profile->password_expires_at == 0 || left_s > PASSWORD_WARN_S)
+        return -1;
+    /* Begun days count: the service says "5" until the fifth day is over. */
+    return left_s < 0 ? 0 : (int)((left_s + 86399) / 86400);
+}
+
+const char *profile_password_text(const struct profile *profile, int64_t now,
+                                  char text[PROFILE_PASSWORD_TEXT_SIZE])
+{
+    int days = profile_password_days(profile, now);
+
+    if (days < 0)
+        return NULL;
+    if (days == 0)
+        return "has expired or does so today";
+    snprintf(text, PROFILE_PASSWORD_TEXT_SIZE, "expires in %d day%s", days, days == 1 ? "" : "s");
+    return text;
+}

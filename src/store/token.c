@@ -1,0 +1,188 @@
+#include "store/token.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+
+/* `show` renews what lasts less: the token must outlive the call that it is printed for. */
+#define MIN_TTL_S 60
+/* How far a clock may be put back (NTP slewing, a virtual machine resumed) before what is left is
+ * taken as unknown. */
+#define CLOCK_SLACK_S 60
+
+bool token_is_valid(const char *token)
+{
+    size_t len = 0;
+
+    for (; token[len] != '\0'; len++) {
+        if (token[len] <= ' ' || token[len] > '~' || len >= TOKEN_LENGTH_MAX)
+            return false;
+    }
+    return len > 0;
+}
+
+enum result token_clean(struct buffer *text, const char *what, struct error *error)
+{
+    static const char blanks[] = " \t\r\n", bearer[] = "Bearer";
+    const char *from = buffer_text(text);
+    bool has_nul;
+    size_t len;
+
+    has_nul = strlen(from) != text->len;
+    from += strspn(from, blanks);
+    if (strncasecmp(from, bearer, strlen(bearer)) == 0 &&
+        (from[strlen(bearer)] == '\0' || strchr(blanks, from[strlen(bearer)]) != NULL))
+        from += strlen(bearer);
+    from += strspn(from, blanks);
+    len = strlen(from);
+    while (len > 0 && strchr(blanks, from[len - 1]) != NULL)
+        len--;
+    if (len == 0)
+        return error_set(error, RESULT_USAGE, "%s is empty", what);
+    for (size_t i = 0; i < len; i++)
+        text->data[i] = from[i];
+    mem_wipe(text->data + len, text->len - len);
+    text->len = len;
+    if (strstr(text->data, "***") != NULL)
+        return error_set(error, RESULT_USAGE, "%s is masked (***): give the whole token", what);
+    if (!token_is_valid(text->data) || has_nul)
+        return error_set(error, RESULT_USAGE,
+                         "%s is no token: one is 1 to %d visible ASCII "
+                         "characters without a blank",
+                         what, TOKEN_LENGTH_MAX);
+    return RESULT_OK;
+}
+
+/* The six bits of a base64url digit (RFC 4648, 5), -1 for anything else. */
+static int digit_value(char digit)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const char *found = digit == '\0' ? NULL : strchr(digits, digit);
+
+    return found == NULL ? -1 : (int)(found - digits);
+}
+
+char *token_payload(const char *token)
+{
+    const char *from = strchr(token, '.');
+    const char *to = from == NULL ? NULL : strchr(from + 1, '.');
+    unsigned bits = 0, bit_count = 0;
+    size_t len = 0;
+    struct cJSON *json;
+    char *payload;
+
+    if (to == NULL)
+        return NULL;
+    from++;
+    payload = mem_new((size_t)(to - from) + 1); /* more than the decoded text needs */
+    for (; from < to && *from != '='; from++) {
+        int value = digit_value(*from);
+
+        if (value < 0)
+            goto fail;
+        bits = bits << 6 | (unsigned)value;
+        bit_count += 6;
+        if (bit_count >= 8) {
+            bit_count -= 8;
+            payload[len++] = (char)(bits >> bit_count & 0xff);
+        }
+    }
+    json = json_parse_object(payload, len);
+    if (json == NULL)
+        goto fail;
+    json_delete(json);
+    return payload;
+
+fail:
+    mem_free(payload);
+    return NULL;
+}
+
+struct token_claims token_claims(const char *token)
+{
+    struct token_claims claims = {0};
+    char *payload = token_payload(token);
+    struct cJSON *json = payload == NULL ? NULL : json_parse_object(payload, strlen(payload));
+
+    if (json != NULL) {
+        claims.has_exp = json_integer(json, "exp", &claims.exp) && claims.exp >= 0;
+        claims.has_iat = json_integer(json, "iat", &claims.iat) && claims.iat >= 0;
+        claims.has_nbf = json_integer(json, "nbf", &claims.nbf) && claims.nbf >= 0;
+    }
+    json_delete(json);
+    mem_free(payload);
+    return claims;
+}
+
+bool token_is_newer(const char *token, const char *than, int64_t than_expires_at)
+{
+    struct token_claims claims = token_claims(token), old = token_claims(than);
+
+    if (strcmp(token, than) == 0)
+        return false;
+    if (claims.has_nbf && old.has_nbf && claims.nbf != old.nbf)
+        return claims.nbf > old.nbf;
+    return !claims.has_exp || claims.exp >= than_expires_at;
+}
+
+enum result token_answer_life(int64_t expires_in, const struct token_claims *claims,
+                              bool iat_is_old, struct token_life *life, struct error *error)
+{
+    life->from_login = false;
+    if (expires_in != 0) {
+        life->life_s = expires_in;
+    } else if (claims->has_exp && claims->has_nbf) {
+        life->life_s = claims->exp - claims->nbf;
+    } else if (claims->has_exp && claims->has_iat) {
+        life->life_s = claims->exp - claims->iat;
+        life->from_login = iat_is_old;
+    } else {
+        life->life_s = TOKEN_LIFE_DEFAULT_S;
+    }
+    if (life->life_s <= 0 || life->life_s > TOKEN_LIFE_MAX_S)
+        return error_set(error, RESULT_PROTOCOL,
+                         "the service sent a token whose life makes no sense (%lld s)",
+                         (long long)life->life_s);
+    return RESULT_OK;
+}
+
+bool token_is_permanent(int64_t expires_at, int64_t obtained_at)
+{
+    return expires_at == TOKEN_NO_EXPIRY || expires_at - obtained_at > TOKEN_PERMANENT_S;
+}
+
+int64_t token_ttl_s(int64_t expires_at, int64_t obtained_at, int64_t now)
+{
+    if (expires_at == TOKEN_NO_EXPIRY)
+        return TOKEN_NO_EXPIRY;
+    if (now < obtained_at - CLOCK_SLACK_S || expires_at <= now)
+        return 0;
+    return expires_at - now;
+}
+
+int64_t token_default_min_ttl_s(int64_t expires_at, int64_t obtained_at)
+{
+    int64_t tenth;
+
+    if (expires_at == TOKEN_NO_EXPIRY || expires_at <= obtained_at)
+        return MIN_TTL_S;
+    tenth = (expires_at - obtained_at) / 10;
+    return tenth < MIN_TTL_S ? tenth : MIN_TTL_S;
+}
+
+uint32_t token_checksum(const char *text)
+{
+    /* FNV-1a's 32-bit offset basis and prime. */
+    uint32_t hash = 2166136261U;
+
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619U;
+    return hash;
+}
+
+void token_fingerprint(const char *token, char fingerprint[TOKEN_FINGERPRINT_SIZE])
+{
+    snprintf(fingerprint, TOKEN_FINGERPRINT_SIZE, "%08x", (unsigned)token_checksum(token));
+}

@@ -1,0 +1,24 @@
+/* Which API addresses are accepted (RFC 3986's generic syntax, narrowed).
+ *
+ * https, or http if the host is a loopback one (localhost, 127.0.0.0/8, [::1]); a host; no
+ * credentials, query or fragment; visible ASCII only. Everything else is refused here, before
+ * libcurl sees it, so that no reading of an odd URL can differ between the two.
+ */
+#ifndef URL_H
+#define URL_H
+
+#include <stdbool.h>
+
+#include "base/result.h"
+
+#define URL_DEFAULT "https://api.servetel.in/v1"
+
+/* RESULT_USAGE with a text that says what is wrong with it. */
+enum result url_check(const char *url, struct error *error) MUST_CHECK;
+/* The host with its port, as in the URL, in secret memory. The URL must have passed url_check. */
+char *url_host(const char *url);
+bool url_is_plain_http(const char *url);
+/* The same API, but for trailing slashes and the case of scheme and host. */
+bool url_same(const char *a, const char *b);
+
+#endif
