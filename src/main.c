@@ -13,31 +13,41 @@
  *         schedule        cmd_schedule()
  *         command         command_fresh_profile()  what several commands share
  *         options         options_parse()          the one table of options
- *         status_table    status_table()           what `status` shows of a profile, as a table
+ *         status_table    status_table()           what `status` shows, drawn
+ *         nearest         nearest()                did you mean
  *         token_file      token_file_open()        the private file of `exec --keep-fresh`
  *     renewal/            the one path on which a token changes
- *         renew           renew_next()             the path, as a state machine
- *         drive           drive_all()              makes happen what renewals ask for
+ *         renew           renew()                  the whole renewal, in one straight function
+ *         decide          decide()                 keep, wait, exchange, log in: what is to be done
+ *         exchange        exchange()               one refresh
+ *         login           log_in()                 one login, the lockout guard
+ *         foreign         foreign_adopt()          a token from a command or from other hosts
+ *         steps           step_send()              what these share
+ *         workers         workers_run()            many renewals at once
  *     service/            the API
  *         api             api_read()               what goes out, what an answer means
- *         request         request_start()          HTTPS through libcurl: limits, trust, timing
+ *         request         request_send()           one HTTPS request: limits, timing
+ *         trust           trust_choose()           which roots
+ *         failure         failure_lost()           why there is no answer
  *         libcurl         libcurl_load()           loads it at the first request
  *     store/              files
- *         cache           cache_read()             the dotfile: read, prepare, write
- *         lock            cache_lock()             its lock, and the note in it
+ *         cache           cache_read()             the dotfile: where it is, reading it
+ *         write           cache_write()            and its writing half
+ *         lock            cache_lock()             the kernel lock, and the note in it
+ *         advice          advice_append_login()    what a person should do
  *         profile         profile_parse()          what a cached file says
  *         token           token_claims()           a token's look, its claims, how long it lasts
  *         url             url_check()              which API addresses are accepted
  *     input/              what comes from the user
- *         source          source_ask()             where a password comes from
- *         child           child_start()            commands of the user's: sources and hooks
+ *         source          source_run()             where a password or token comes from
+ *         child           child_run()              commands of the user's: sources and hooks
  *     base/
  *         mem             mem_new()                memory that is wiped
  *         json            json_parse_object()      cJSON with its traps closed
  *         text            text_clean()             text from elsewhere, made harmless
  *         clock           clock_epoch_s()          the two clocks
  *         fd              fd_open()                descriptors that survive signals and do not leak
- *         msg             msg_error()              the only writer to stderr
+ *         msg             msg_write()              the only writer to stderr
  *         signals         signals_catch()          held until it is safe to die of them
  *         process         process_shut_out()       what is changed for this process, and put back
  *         result          error_set()              results, error texts, exit codes
@@ -51,6 +61,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "commands/command.h"
+#include "commands/nearest.h"
 
 static const struct command commands[] = {
     {"login", FOR_LOGIN, cmd_login, "", 0, 0, false, "get a token and cache it",
@@ -73,27 +84,19 @@ static const struct command commands[] = {
 /* Help is a screen or two. */
 #define HELP_MAX 16384
 
-static bool add(struct buffer *text, const char *more)
-{
-    return buffer_append_text(text, more);
-}
-
 static void usage(struct buffer *text)
 {
     char line[128];
 
-    if (!add(text,
-             "usage: servetel-auth COMMAND [OPTION]...\n\n"
-             "Tokens for Servetel's cloud telephony API: obtained, kept fresh, handed out.\n\n"))
-        return;
+    buffer_put(text,
+               "usage: servetel-auth COMMAND [OPTION]...\n\n"
+               "Tokens for Servetel's cloud telephony API: obtained, kept fresh, handed out.\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         snprintf(line, sizeof line, "  %-10s%s\n", commands[i].name, commands[i].summary);
-        if (!add(text, line))
-            return;
+        buffer_put(text, line);
     }
-    if (!add(text,
-             "\nservetel-auth COMMAND --help tells a command's options; servetel-auth(1) all.\n"))
-        return;
+    buffer_put(text,
+               "\nservetel-auth COMMAND --help tells a command's options; servetel-auth(1) all.\n");
 }
 
 static void command_help(const struct command *command, struct buffer *text)
@@ -103,58 +106,46 @@ static void command_help(const struct command *command, struct buffer *text)
                             command->summary[0] - 'a' + 'A', command->summary + 1,
                             *command->details != '\0' ? "\n" : "", command->details);
 
-    if (add(text, head))
-        options_help(command->user, text);
+    buffer_put(text, head);
+    options_help(command->user, text);
     mem_free(head);
 }
 
-static int print_help(const struct command *command)
+/* Of a command, or for NULL of the program; on stderr where nothing was asked for. */
+static int print_help(const struct command *command, int fd)
 {
     struct buffer text = BUFFER(HELP_MAX);
     struct error error;
-    enum result result;
+    enum result result = RESULT_USAGE;
 
     if (command == NULL)
         usage(&text);
     else
         command_help(command, &text);
-    result = command_write(buffer_text(&text), text.len, &error);
-    buffer_clear(&text);
-    return result == RESULT_OK ? 0 : command_fail(&error);
-}
-
-static int usage_on_stderr(void)
-{
-    struct buffer text = BUFFER(HELP_MAX);
-
-    usage(&text);
-    if (write(STDERR_FILENO, text.data, text.len) < 0)
+    if (fd == STDOUT_FILENO)
+        result = command_write(buffer_text(&text), text.len, &error);
+    else if (write(fd, text.data, text.len) < 0)
         msg_error("no command");
     buffer_clear(&text);
-    return result_exit_code(RESULT_USAGE);
+    return result == RESULT_LOCAL ? command_fail(&error) : result_exit_code(result);
 }
 
+/* NULL, and told so, where there is none. */
 static const struct command *find_command(const char *name)
 {
+    const char *names[COMMAND_COUNT + 1] = {NULL}, *meant;
+
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(commands[i].name, name) == 0)
+        names[i] = commands[i].name;
+        if (strcmp(names[i], name) == 0)
             return &commands[i];
     }
-    return NULL;
-}
-
-static int unknown_command(const char *name)
-{
-    const char *names[COMMAND_COUNT + 1] = {NULL}, *nearest;
-
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        names[i] = commands[i].name;
-    nearest = options_nearest(name, names);
-    if (nearest != NULL)
-        msg_error("unknown command '%s': did you mean '%s'?", name, nearest);
+    meant = nearest(name, names);
+    if (meant != NULL)
+        msg_error("unknown command '%s': did you mean '%s'?", name, meant);
     else
         msg_error("unknown command '%s' (see servetel-auth --help)", name);
-    return result_exit_code(RESULT_USAGE);
+    return NULL;
 }
 
 /* Operands are not repeated in messages: one may be a password that was typed there. */
@@ -171,7 +162,7 @@ static int check_operands(const struct command *command, const struct options *o
     return result_exit_code(RESULT_USAGE);
 }
 
-static int run(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
     const struct command *command;
     struct options options;
@@ -185,17 +176,17 @@ static int run(int argc, char **argv)
     if (options.version)
         return command_print("servetel-auth " VERSION);
     if (index >= argc)
-        return options.help ? print_help(NULL) : usage_on_stderr();
+        return print_help(NULL, options.help ? STDOUT_FILENO : STDERR_FILENO);
     command = find_command(argv[index]);
     if (command == NULL)
-        return unknown_command(argv[index]);
+        return result_exit_code(RESULT_USAGE);
     if (options_parse(&options, command->user, command->name, command->takes_program, argc - index,
                       argv + index, &error) != RESULT_OK) {
         msg_error("%s (see servetel-auth %s --help)", error.text, command->name);
         return result_exit_code(error.result);
     }
     if (options.help)
-        return print_help(command);
+        return print_help(command, STDOUT_FILENO);
     if (options.version)
         return command_print("servetel-auth " VERSION);
     msg_set_level(options.verbose ? MSG_VERBOSE : options.quiet ? MSG_QUIET : MSG_NORMAL);
@@ -223,7 +214,7 @@ int main(int argc, char **argv)
     if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
         fcntl(STDERR_FILENO, F_GETFD) < 0)
         occupy_standard_fds();
-    code = run(argc, argv);
+    code = run_command(argc, argv);
     signals_die();
     return code;
 }

@@ -1,11 +1,15 @@
 #include "base/clock.h"
 
-#include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef CLOCK_BOOTTIME
+#define MONOTONIC CLOCK_BOOTTIME
+#else
+#define MONOTONIC CLOCK_MONOTONIC
+#endif
 
 int64_t clock_epoch_s(void)
 {
@@ -19,23 +23,17 @@ int64_t clock_monotonic_ms(void)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-void clock_sleep_ms(int64_t ms)
-{
-    if (ms > 0)
-        poll(NULL, 0, ms > INT_MAX ? INT_MAX : (int)ms);
 }
 
 int64_t clock_jitter(int64_t limit)
 {
-    static uint64_t state;
+    static _Thread_local uint64_t state;
     struct timespec now;
 
     if (state == 0) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
+        clock_gettime(MONOTONIC, &now);
         state = (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 32;
     }
     /* Knuth's MMIX linear congruential generator: good enough to spread, nothing is guarded. */
@@ -56,31 +54,16 @@ const char *clock_format(int64_t epoch_s, char text[CLOCK_TEXT_SIZE])
 
 bool clock_parse(const char *text, int64_t *epoch_s)
 {
-    static const char form[] = "0000-00-00 00:00:00";
-    enum { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, PARTS };
-    int64_t parts[PARTS] = {0}, year, month;
-    int at = YEAR;
+    struct tm parts = {0};
+    static const char form[] = "dddd-dd-dd dd:dd:dd"; /* strptime takes more */
 
-    if (strlen(text) != strlen(form))
+    if (strlen(text) != strlen(form) || strptime(text, "%Y-%m-%d %H:%M:%S", &parts) == NULL)
         return false;
     for (size_t i = 0; form[i] != '\0'; i++) {
-        if (form[i] != '0' && text[i] == form[i])
-            at++;
-        else if (form[i] == '0' && text[i] >= '0' && text[i] <= '9')
-            parts[at] = parts[at] * 10 + (text[i] - '0');
-        else
+        if (form[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
             return false;
     }
-    if (parts[MONTH] < 1 || parts[MONTH] > 12 || parts[DAY] < 1 || parts[DAY] > 31 ||
-        parts[HOUR] > 23 || parts[MINUTE] > 59 || parts[SECOND] > 60)
-        return false;
-    /* The Gregorian calendar, with years that begin in March: the day that some lack is the last.
-     */
-    month = (parts[MONTH] + 9) % 12;
-    year = parts[YEAR] - (month >= 10);
-    *epoch_s = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 +
-               parts[DAY] - 1 - 719468; /* days from 0000-03-01 to 1970-01-01 */
-    *epoch_s = ((*epoch_s * 24 + parts[HOUR]) * 60 + parts[MINUTE]) * 60 + parts[SECOND];
+    *epoch_s = timegm(&parts);
     return true;
 }
 

@@ -6,17 +6,14 @@
 #include <stdint.h>
 
 int64_t clock_epoch_s(void);
+/* Never set; counts the time that the machine was suspended, where the system has such a clock. */
 int64_t clock_monotonic_ms(void);
-/* Returns early when a signal arrives. */
-void clock_sleep_ms(int64_t ms);
 /* Some number from 0 to below limit: spreads what many processes would do at once. */
 int64_t clock_jitter(int64_t limit);
 /* "2026-11-24 14:05 IST" in local time, or with UTC's name where TZ says so. */
 #define CLOCK_TEXT_SIZE 64
 const char *clock_format(int64_t epoch_s, char text[CLOCK_TEXT_SIZE]);
-/* "2026-11-24 14:05:00" as if in UTC. False, and *epoch_s as it was, for anything else. (timegm and
- * sscanf would do; but two functions more of libc's cost every start of the program their look-up.)
- */
+/* "2026-11-24 14:05:00" as if in UTC. False, and *epoch_s as it was, for anything else. */
 bool clock_parse(const char *text, int64_t *epoch_s);
 /* "41 min", "3 days": one unit, rounded down, for people. */
 const char *clock_format_span(int64_t seconds, char text[CLOCK_TEXT_SIZE]);

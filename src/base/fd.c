@@ -1,21 +1,11 @@
 #include "base/fd.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
-
-#define AGAIN_IF_INTERRUPTED(result, call)                                                         \
-    do                                                                                             \
-        (result) = (call);                                                                         \
-    while ((result) == -1 && errno == EINTR)
 
 int fd_open(const char *path, int flags)
 {
-    int fd;
-
-    AGAIN_IF_INTERRUPTED(fd, open(path, flags | O_CLOEXEC, 0600));
-    return fd;
+    return (int)FD_RETRY(open(path, flags | O_CLOEXEC, 0600));
 }
 
 void fd_close(int *fd)
@@ -25,73 +15,31 @@ void fd_close(int *fd)
     *fd = -1;
 }
 
-ssize_t fd_read(int fd, void *bytes, size_t size)
-{
-    ssize_t len;
-
-    AGAIN_IF_INTERRUPTED(len, read(fd, bytes, size));
-    return len;
-}
-
-int fd_write(int fd, const void *bytes, size_t len)
-{
-    const char *from = bytes;
-
-    while (len > 0) {
-        ssize_t done;
-
-        AGAIN_IF_INTERRUPTED(done, write(fd, from, len));
-        if (done < 0)
-            return -1;
-        from += done;
-        len -= (size_t)done;
-    }
-    return 0;
-}
-
 int fd_write_at(int fd, const void *bytes, size_t len, off_t offset)
 {
     const char *from = bytes;
 
     while (len > 0) {
-        ssize_t done;
+        ssize_t done = FD_RETRY(offset < 0 ? write(fd, from, len) : pwrite(fd, from, len, offset));
 
-        AGAIN_IF_INTERRUPTED(done, pwrite(fd, from, len, offset));
         if (done < 0)
             return -1;
         from += done;
-        offset += done;
         len -= (size_t)done;
+        offset += offset < 0 ? 0 : done;
     }
     return 0;
 }
 
-int fd_truncate(int fd, off_t len)
+int fd_write(int fd, const void *bytes, size_t len)
 {
-    int failed;
-
-    AGAIN_IF_INTERRUPTED(failed, ftruncate(fd, len));
-    return failed;
-}
-
-int fd_sync(int fd)
-{
-    int failed;
-
-    AGAIN_IF_INTERRUPTED(failed, fsync(fd));
-    return failed;
-}
-
-int fd_lock(int fd, int operation)
-{
-    int failed;
-
-    AGAIN_IF_INTERRUPTED(failed, flock(fd, operation));
-    return failed;
+    return fd_write_at(fd, bytes, len, -1);
 }
 
 int fd_pipe(int fds[2])
 {
+    fds[0] = fds[1] = -1;
+#ifdef __APPLE__ /* no pipe2: another thread may start a program between the two */
     if (pipe(fds) < 0)
         return -1;
     for (int i = 0; i < 2; i++) {
@@ -99,4 +47,7 @@ int fd_pipe(int fds[2])
         fcntl(fds[i], F_SETFL, O_NONBLOCK);
     }
     return 0;
+#else
+    return pipe2(fds, O_CLOEXEC | O_NONBLOCK);
+#endif
 }

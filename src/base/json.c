@@ -9,9 +9,10 @@
 /* Doubles hold every whole number up to here. */
 #define EXACT_MAX 9007199254740992.0
 
-static void use_our_memory(void)
+/* Before main(), and with it before any thread: cJSON sets its hooks in two steps. */
+__attribute__((constructor)) static void use_our_memory(void)
 {
-    static cJSON_Hooks hooks = {mem_malloc, mem_free};
+    static cJSON_Hooks hooks = {mem_new, mem_free};
 
     cJSON_InitHooks(&hooks);
 }
@@ -45,7 +46,6 @@ struct cJSON *json_parse_object(const char *text, size_t len)
 
     if (has_nul(text, len))
         return NULL;
-    use_our_memory();
     json = cJSON_ParseWithLengthOpts(text, len + 1, NULL, true);
     if (json != NULL && !is_type(json, cJSON_Object)) {
         cJSON_Delete(json);
@@ -65,7 +65,6 @@ static cJSON *new_item(int type)
 
 struct cJSON *json_new_object(void)
 {
-    use_our_memory();
     return new_item(cJSON_Object);
 }
 
@@ -130,43 +129,24 @@ bool json_is_null(const struct cJSON *object, const char *name)
     return is_type(json_member(object, name), cJSON_NULL);
 }
 
-static void set(struct cJSON *object, const char *name, cJSON *item)
+void json_remove(struct cJSON *object, const char *name)
 {
-    cJSON *there = cJSON_GetObjectItemCaseSensitive(object, name), old;
+    while (json_has(object, name)) /* a name may stand there twice */
+        cJSON_DeleteItemFromObjectCaseSensitive(object, name);
+}
 
-    if (there == NULL) {
-        cJSON_AddItemToObject(object, name, item);
-        return;
-    }
-    /* Once more in a file that somebody wrote by hand: the last would count when it is read. */
-    for (cJSON *other = there->next, *next; other != NULL; other = next) {
-        next = other->next;
-        if (other->string != NULL && strcmp(other->string, name) == 0)
-            cJSON_Delete(cJSON_DetachItemViaPointer(object, other));
-    }
-    /* Its value changes, its place and its name stay. */
-    old = *there;
-    there->type = item->type;
-    there->valuestring = item->valuestring;
-    there->valueint = item->valueint;
-    there->valuedouble = item->valuedouble;
-    there->child = item->child;
-    item->valuestring = old.valuestring;
-    item->child = old.child;
-    item->type = old.type;
-    cJSON_Delete(item);
+void json_set_item(struct cJSON *object, const char *name, cJSON *item)
+{
+    json_remove(object, name);
+    cJSON_AddItemToObject(object, name, item);
 }
 
 void json_set_string(struct cJSON *object, const char *name, const char *text)
 {
-    if (text == NULL)
-        json_remove(object, name);
-    else {
-        cJSON *item = new_item(cJSON_String);
+    cJSON *item = new_item(text == NULL ? cJSON_NULL : cJSON_String);
 
-        item->valuestring = mem_copy(text);
-        set(object, name, item);
-    }
+    item->valuestring = mem_copy(text);
+    json_set_item(object, name, item);
 }
 
 void json_set_integer(struct cJSON *object, const char *name, int64_t value)
@@ -175,33 +155,17 @@ void json_set_integer(struct cJSON *object, const char *name, int64_t value)
 
     item->valuedouble = (double)value;
     item->valueint = value > INT_MAX ? INT_MAX : value < INT_MIN ? INT_MIN : (int)value;
-    set(object, name, item);
+    json_set_item(object, name, item);
 }
 
 void json_set_bool(struct cJSON *object, const char *name, bool value)
 {
-    set(object, name, new_item(value ? cJSON_True : cJSON_False));
-}
-
-void json_set_null(struct cJSON *object, const char *name)
-{
-    set(object, name, new_item(cJSON_NULL));
-}
-
-void json_set_object(struct cJSON *object, const char *name, struct cJSON *item)
-{
-    set(object, name, item);
-}
-
-void json_remove(struct cJSON *object, const char *name)
-{
-    while (json_has(object, name)) /* a name may stand there twice */
-        cJSON_DeleteItemFromObjectCaseSensitive(object, name);
+    json_set_item(object, name, new_item(value ? cJSON_True : cJSON_False));
 }
 
 void json_set_array(struct cJSON *object, const char *name)
 {
-    set(object, name, new_item(cJSON_Array));
+    json_set_item(object, name, new_item(cJSON_Array));
 }
 
 void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item)
@@ -227,20 +191,18 @@ static __attribute__((noinline)) void wipe_stack(void)
     mem_wipe(below, sizeof below);
 }
 
-static char *print(const struct cJSON *json, bool formatted)
+char *json_print(const struct cJSON *json)
 {
-    char *text = mem_require(cJSON_PrintBuffered(json, PRINT_SIZE, formatted));
+    char *text = mem_require(cJSON_PrintBuffered(json, PRINT_SIZE, true));
 
     wipe_stack();
     return text;
 }
 
-char *json_print(const struct cJSON *json)
-{
-    return print(json, true);
-}
-
 char *json_print_line(const struct cJSON *json)
 {
-    return print(json, false);
+    char *text = mem_require(cJSON_PrintBuffered(json, PRINT_SIZE, false));
+
+    wipe_stack();
+    return text;
 }

@@ -22,9 +22,9 @@ struct cJSON *json_parse_object(const char *text, size_t len);
 struct cJSON *json_new_object(void);
 void json_delete(struct cJSON *json);
 
-bool json_has(const struct cJSON *object, const char *name);
 /* The member itself, NULL when absent. */
 const struct cJSON *json_member(const struct cJSON *object, const char *name);
+bool json_has(const struct cJSON *object, const char *name);
 /* NULL when absent or not a string. */
 const char *json_string(const struct cJSON *object, const char *name);
 /* False when absent, not a number, or beyond +-2^53, where doubles stop being whole numbers.
@@ -39,20 +39,19 @@ const char *json_name(const struct cJSON *item);
 bool json_is_true(const struct cJSON *object, const char *name);
 bool json_is_null(const struct cJSON *object, const char *name);
 
-/* Sets or replaces a member; a NULL text removes it. */
+/* Sets or replaces a member; a NULL text is JSON's null. */
 void json_set_string(struct cJSON *object, const char *name, const char *text);
 void json_set_integer(struct cJSON *object, const char *name, int64_t value);
 void json_set_bool(struct cJSON *object, const char *name, bool value);
-void json_set_null(struct cJSON *object, const char *name);
 void json_remove(struct cJSON *object, const char *name);
 /* item then belongs to the object; likewise below. */
-void json_set_object(struct cJSON *object, const char *name, struct cJSON *item);
+void json_set_item(struct cJSON *object, const char *name, struct cJSON *item);
 /* An empty array. */
 void json_set_array(struct cJSON *object, const char *name);
 /* Appends item to the array object[name], made when missing. */
 void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item);
 
-/* The text, in secret memory: mem_free() it. */
+/* The text, in wiped memory: mem_free() it. */
 char *json_print(const struct cJSON *json);
 char *json_print_line(const struct cJSON *json);
 

@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +10,18 @@
 
 /* As malloc's own blocks, ours must suit any type. */
 union header {
-    size_t size;
+    struct {
+        size_t size;
+        bool from_reserve;
+    } block;
     max_align_t align;
 };
+
+/* Enough for the answers of some requests that are under way at once, read, parsed and printed: one
+ * takes 50 KiB. Never touched while malloc works. */
+#define RESERVE_SIZE ((size_t)1024 * 1024)
+static char *reserve;
+static atomic_size_t reserve_used;
 
 void mem_wipe(void *bytes, size_t len)
 {
@@ -28,16 +38,40 @@ void mem_wipe(void *bytes, size_t len)
 #endif
 }
 
+void mem_reserve(void)
+{
+    if (reserve == NULL)
+        reserve = mem_require(malloc(RESERVE_SIZE));
+}
+
+/* What is taken is not given back: it is for the last few steps of a process that is short of
+ * memory. */
+static void *take_from_reserve(size_t size)
+{
+    size_t unit = sizeof(union header), whole = (size + unit - 1) / unit * unit, at;
+
+    if (reserve == NULL || whole > RESERVE_SIZE)
+        return NULL;
+    at = atomic_fetch_add(&reserve_used, whole);
+    return at > RESERVE_SIZE - whole ? NULL : reserve + at;
+}
+
 void *mem_malloc(size_t size)
 {
     union header *header;
+    bool from_reserve = false;
 
-    if (size > SIZE_MAX - sizeof *header)
+    if (size > SIZE_MAX / 2)
         return NULL;
     header = malloc(sizeof *header + size);
+    if (header == NULL) {
+        header = take_from_reserve(sizeof *header + size);
+        from_reserve = true;
+    }
     if (header == NULL)
         return NULL;
-    header->size = size;
+    header->block.size = size;
+    header->block.from_reserve = from_reserve;
     return header + 1;
 }
 
@@ -48,8 +82,9 @@ void mem_free(void *block)
     if (block == NULL)
         return;
     header--;
-    mem_wipe(header + 1, header->size);
-    free(header);
+    mem_wipe(header + 1, header->block.size);
+    if (!header->block.from_reserve)
+        free(header);
 }
 
 void *mem_calloc(size_t count, size_t size)
@@ -71,7 +106,7 @@ void *mem_realloc(void *block, size_t size)
 
     if (block == NULL || grown == NULL)
         return grown;
-    old_size = ((union header *)block - 1)->size;
+    old_size = ((union header *)block - 1)->block.size;
     memcpy(grown, block, old_size < size ? old_size : size);
     mem_free(block);
     return grown;
@@ -157,40 +192,41 @@ void mem_replace(char **slot, const char *text)
     *slot = copy;
 }
 
-bool buffer_append(struct buffer *secret, const void *bytes, size_t len)
+bool buffer_append(struct buffer *buffer, const void *bytes, size_t len)
 {
-    if (len > secret->max || secret->len > secret->max - len)
+    if (len > buffer->max || buffer->len > buffer->max - len)
         return false;
-    if (secret->data == NULL || secret->len + len + 1 > secret->size) {
+    if (buffer->data == NULL || buffer->len + len + 1 > buffer->size) {
         /* Doubling keeps the copies few; 256 bytes hold most answers' fields. */
-        size_t size = secret->size < 256 ? 256 : secret->size * 2;
+        size_t size = buffer->size < 256 ? 256 : buffer->size * 2;
 
-        if (size < secret->len + len + 1)
-            size = secret->len + len + 1;
-        secret->data = mem_require(mem_realloc(secret->data, size));
-        secret->size = size;
+        if (size < buffer->len + len + 1)
+            size = buffer->len + len + 1;
+        buffer->data = mem_require(mem_realloc(buffer->data, size));
+        buffer->size = size;
     }
     if (len > 0)
-        memcpy(secret->data + secret->len, bytes, len);
-    secret->len += len;
-    secret->data[secret->len] = '\0';
+        memcpy(buffer->data + buffer->len, bytes, len);
+    buffer->len += len;
+    buffer->data[buffer->len] = '\0';
     return true;
 }
 
-bool buffer_append_text(struct buffer *secret, const char *text)
+void buffer_put(struct buffer *buffer, const char *text)
 {
-    return buffer_append(secret, text, strlen(text));
+    if (!buffer_append(buffer, text, strlen(text)))
+        buffer->cut = true;
 }
 
-const char *buffer_text(const struct buffer *secret)
+const char *buffer_text(const struct buffer *buffer)
 {
-    return secret->data == NULL ? "" : secret->data;
+    return buffer->data == NULL ? "" : buffer->data;
 }
 
-void buffer_clear(struct buffer *secret)
+void buffer_clear(struct buffer *buffer)
 {
-    mem_free(secret->data);
-    secret->data = NULL;
-    secret->len = 0;
-    secret->size = 0;
+    mem_free(buffer->data);
+    buffer->data = NULL;
+    buffer->len = 0;
+    buffer->size = 0;
 }

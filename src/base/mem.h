@@ -22,19 +22,24 @@ struct buffer {
     size_t len;
     size_t size; /* bytes allocated */
     size_t max;  /* len never passes this */
+    bool cut;    /* buffer_put() was given more */
 };
 
 #define BUFFER(max_len) ((struct buffer){.max = (max_len)})
 
 /* False, and nothing changed, when the cap would be passed. */
-bool buffer_append(struct buffer *secret, const void *bytes, size_t len)
+bool buffer_append(struct buffer *buffer, const void *bytes, size_t len)
     __attribute__((warn_unused_result));
-bool buffer_append_text(struct buffer *secret, const char *text)
-    __attribute__((warn_unused_result));
+/* A text; one that does not fit is left out, and cut says so. */
+void buffer_put(struct buffer *buffer, const char *text);
 /* What it holds, "" when nothing. */
-const char *buffer_text(const struct buffer *secret);
+const char *buffer_text(const struct buffer *buffer);
 /* Wipes and frees; the buffer is empty and usable again. */
-void buffer_clear(struct buffer *secret);
+void buffer_clear(struct buffer *buffer);
+
+/* Sets memory aside, once, that is handed out where malloc fails from then on: what has been sent
+ * is not lost for want of it. Before threads are started. */
+void mem_reserve(void);
 
 void mem_wipe(void *bytes, size_t len);
 

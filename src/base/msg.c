@@ -1,5 +1,6 @@
 #include "base/msg.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,9 @@
 #include "base/text.h"
 
 static enum msg_level level = MSG_NORMAL;
+/* Whether the terminal's last line is a progress line; what is written is written under the lock.
+ */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool progress_shown;
 
 void msg_set_level(enum msg_level new_level)
@@ -38,53 +42,28 @@ static void write_all(const char *text, size_t len)
         return;
 }
 
-static void __attribute__((format(printf, 3, 0)))
-write_line(const char *kind, const char *kind_colour, const char *format, va_list args)
+void msg_write(enum msg_level least, const char *kind, const char *format, ...)
 {
     char text[ERROR_TEXT_SIZE + 64];
     char line[sizeof text + 96];
     bool colour = msg_colour(STDERR_FILENO);
+    va_list args;
     int len;
 
+    if (level < least)
+        return;
+    va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
+    va_end(args);
     text_clean(text);
+    pthread_mutex_lock(&lock);
     len = snprintf(line, sizeof line, "%s%sservetel-auth:%s %s%s%s%s\n",
                    progress_shown ? "\r\033[K" : "", colour ? "\033[1m" : "",
-                   colour ? "\033[0m" : "", colour ? kind_colour : "", kind,
+                   colour ? "\033[0m" : "", colour && *kind != '\0' ? "\033[33m" : "", kind,
                    colour && *kind != '\0' ? "\033[0m" : "", text);
     progress_shown = false;
     write_all(line, (size_t)len);
-}
-
-#define WRITE_LINE(kind, kind_colour)                                                              \
-    do {                                                                                           \
-        va_list args;                                                                              \
-        va_start(args, format);                                                                    \
-        write_line(kind, kind_colour, format, args);                                               \
-        va_end(args);                                                                              \
-    } while (0)
-
-void msg_error(const char *format, ...)
-{
-    WRITE_LINE("", "");
-}
-
-void msg_warn(const char *format, ...)
-{
-    if (level >= MSG_NORMAL)
-        WRITE_LINE("warning: ", "\033[33m");
-}
-
-void msg_note(const char *format, ...)
-{
-    if (level >= MSG_NORMAL)
-        WRITE_LINE("", "");
-}
-
-void msg_verbose(const char *format, ...)
-{
-    if (level >= MSG_VERBOSE)
-        WRITE_LINE("", "");
+    pthread_mutex_unlock(&lock);
 }
 
 void msg_progress(const char *format, ...)
@@ -101,9 +80,10 @@ void msg_progress(const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     text_clean(text);
-    if (*text == '\0' && !progress_shown)
-        return;
     len = snprintf(line, sizeof line, "\r\033[K%s", text);
+    pthread_mutex_lock(&lock);
+    if (*text != '\0' || progress_shown)
+        write_all(line, (size_t)len);
     progress_shown = *text != '\0';
-    write_all(line, (size_t)len);
+    pthread_mutex_unlock(&lock);
 }

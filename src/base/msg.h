@@ -1,7 +1,8 @@
 /* The only writer to stderr.
  *
  * Each call writes one line, `servetel-auth: ...`, with one write(2), so that lines of processes
- * that run side by side do not mix. Control characters (C0, C1, DEL) and broken UTF-8 come out as
+ * that run side by side do not mix; threads take turns. Control characters (C0, C1, DEL) and broken
+ * UTF-8 come out as
  * '?', wherever the text came from. Colour goes to terminals only, and not there if NO_COLOR is
  * set or TERM is dumb.
  *
@@ -19,10 +20,11 @@ enum msg_level { MSG_QUIET, MSG_NORMAL, MSG_VERBOSE };
 void msg_set_level(enum msg_level level);
 bool msg_is_verbose(void);
 
-void msg_error(const char *format, ...) PRINTF_LIKE(1, 2);
-void msg_warn(const char *format, ...) PRINTF_LIKE(1, 2);    /* not when quiet */
-void msg_note(const char *format, ...) PRINTF_LIKE(1, 2);    /* not when quiet */
-void msg_verbose(const char *format, ...) PRINTF_LIKE(1, 2); /* only when verbose */
+#define msg_error(...) msg_write(MSG_QUIET, "", __VA_ARGS__)
+#define msg_warn(...) msg_write(MSG_NORMAL, "warning: ", __VA_ARGS__) /* not when quiet */
+#define msg_note(...) msg_write(MSG_NORMAL, "", __VA_ARGS__)          /* likewise */
+#define msg_verbose(...) msg_write(MSG_VERBOSE, "", __VA_ARGS__)      /* only when verbose */
+void msg_write(enum msg_level least, const char *kind, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* A line that overwrites itself on a terminal ("\r", no prefix); nothing elsewhere. An empty text
  * removes it. */

@@ -2,18 +2,37 @@
 
 #include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
 
+#include "base/mem.h"
 #include "base/signals.h"
 
 static struct rlimit core_before;
 static bool core_changed;
 static struct sigaction pipe_before, file_size_before, child_before;
+
+const char *process_variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
+char *process_absolute_path(const char *path)
+{
+    char *here = path[0] == '/' ? NULL : realpath(".", NULL), *joined;
+
+    if (path[0] == '/')
+        return mem_copy(path);
+    joined = here == NULL ? NULL : mem_join(here, "/", path);
+    free(here);
+    return joined;
+}
 
 void process_shut_out(void)
 {

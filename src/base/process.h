@@ -6,6 +6,12 @@
 #ifndef PROCESS_H
 #define PROCESS_H
 
+/* A variable of the environment; NULL where it is empty, too. */
+const char *process_variable(const char *name);
+
+/* The path from the root, in wiped memory; NULL when there is no telling where this process is. */
+char *process_absolute_path(const char *path);
+
 /* Once, first thing in main(). */
 void process_shut_out(void);
 /* In a child, or before an exec: everything as it was, the signals of signals.h included. */

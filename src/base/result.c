@@ -30,26 +30,14 @@ void error_append(struct error *error, const char *format, ...)
 
 int result_exit_code(enum result result)
 {
-    switch (result) {
-    case RESULT_OK:
-        return 0;
-    case RESULT_FAILED:
-    case RESULT_INTERRUPTED: /* main() raises the signal before it would need this */
-        return 1;
-    case RESULT_USAGE:
-        return 2;
-    case RESULT_NO_TOKEN:
-        return 3;
-    case RESULT_REFUSED:
-        return 4;
-    case RESULT_TEMPORARY:
-        return 5;
-    case RESULT_PROTOCOL:
-        return 6;
-    case RESULT_LOCAL:
-        return 7;
-    }
-    return 1;
+    static const int codes[] = {
+        [RESULT_OK] = 0,          [RESULT_FAILED] = 1,  [RESULT_USAGE] = 2,
+        [RESULT_NO_TOKEN] = 3,    [RESULT_REFUSED] = 4, [RESULT_TEMPORARY] = 5,
+        [RESULT_PROTOCOL] = 6,    [RESULT_LOCAL] = 7,   [RESULT_AGAIN] = 5, /* never an end */
+        [RESULT_INTERRUPTED] = 1, /* main() raises the signal before it would need this */
+    };
+
+    return codes[result];
 }
 
 enum result result_worse(enum result a, enum result b)

@@ -1,15 +1,14 @@
 /* What a module's work came to: one enum, one text, one place that turns it into an exit code.
  *
- * Modules return an enum result and, when it is not RESULT_OK, have filled a struct error with a
- * text a person can act on: lower case, the subject named, what to do next. They never print and
+ * Modules return an enum result and, when it is not RESULT_OK, have filled a struct error with it
+ * and with a text a person can act on: lower case, the subject named, what to do next. On RESULT_OK
+ * they leave the struct error alone: one that began as RESULT_OK still is. They never print and
  * never exit. The exit codes are part of the contract, see EXIT STATUS in the man page.
  *
  * An error's text may hold what the service sent (cleaned and cut by api.c), never a secret.
  */
 #ifndef RESULT_H
 #define RESULT_H
-
-#include <stddef.h>
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define MUST_CHECK __attribute__((warn_unused_result))
@@ -24,6 +23,7 @@ enum result {
     RESULT_PROTOCOL,    /* the answer makes no sense, or the certificate does not verify */
     RESULT_LOCAL,       /* cache, disk, stdout */
     RESULT_INTERRUPTED, /* a signal; main() dies of it, so the shell sees 128+N */
+    RESULT_AGAIN,       /* no end: renew() is to be called again, later (renew.h) */
 };
 
 /* A path (PATH_MAX is 4096 on Linux, but people's are short) and a sentence or two. */

@@ -1,7 +1,10 @@
 #include "base/signals.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -14,7 +17,7 @@ static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, 
  * copies into its mask what happens to lie on the stack. */
 static bool ignored[FATAL_COUNT];
 static bool catching;
-static volatile sig_atomic_t caught;
+static atomic_int caught; /* other threads look at it, too */
 static int wake_pipe[2] = {-1, -1};
 
 /* Signal numbers are below 65 everywhere: the byte in the pipe has room for where one came from. */
@@ -60,6 +63,14 @@ void signals_catch(void)
     }
 }
 
+void signals_watch_children(void)
+{
+    struct sigaction action = {.sa_sigaction = on_signal,
+                               .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
+
+    sigaction(SIGCHLD, &action, NULL);
+}
+
 int signals_caught(void)
 {
     return caught;
@@ -68,6 +79,15 @@ int signals_caught(void)
 int signals_fd(void)
 {
     return wake_pipe[0];
+}
+
+bool signals_wait(int fd, int64_t ms)
+{
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = wake_pipe[0], .events = POLLIN}};
+
+    if (caught == 0)
+        poll(fds, 2, ms <= 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms);
+    return caught != 0;
 }
 
 int signals_take(bool *by_terminal)
@@ -102,6 +122,7 @@ pid_t signals_fork(bool becomes_program)
     if (pid == 0) {
         if (becomes_program)
             signals_reset();
+        signal(SIGCHLD, SIG_DFL); /* signals_watch_children() was for the parent */
         fd_close(&wake_pipe[0]);
         fd_close(&wake_pipe[1]);
         open_wake_pipe();

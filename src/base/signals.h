@@ -9,6 +9,7 @@
 #define SIGNALS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* May be called again; only the first call does anything. */
@@ -17,6 +18,11 @@ void signals_catch(void);
 int signals_caught(void);
 /* Readable once a signal came; -1 before signals_catch(). */
 int signals_fd(void);
+/* From now on the end of a child is one of them, for signals_take() and signals_wait(). */
+void signals_watch_children(void);
+/* Waits until fd (-1: none) can be read, ms are over or a signal comes; true if one has come, at
+ * once if it came before. What waits for a person, a lock, a command or a time waits here. */
+bool signals_wait(int fd, int64_t ms);
 /* Forgets the signals that were caught and returns one of them, 0 if there is none; call it until
  * then. *by_terminal: the terminal sent it, so every process in the foreground has it. For exec,
  * which passes signals on. */

@@ -5,6 +5,11 @@
 
 #include "base/mem.h"
 
+/* A secret that is shorter may be in any text. */
+#define SECRET_LEAST 4
+/* What is longer, and has a digit in it, is no word: a token or a part of one, in any encoding. */
+#define WORD_MAX 40
+
 /* Bytes of the UTF-8 sequence at text, 0 if it is broken or overlong (RFC 3629). */
 static size_t utf8_length(const unsigned char *text)
 {
@@ -73,54 +78,130 @@ void text_cut(char *text, size_t max)
     }
 }
 
-static const char mark[] = "[hidden]";
-
-/* One pass, so that a megabyte full of needles is read as quickly as any. */
-void text_hide(char **text, const char *needle)
+/* Each occurrence of needle, with what follows of `tail` characters, becomes "[hidden]". One pass,
+ * so that a megabyte full of needles is read as quickly as any. */
+static void hide(char **text, const char *needle, const char *tail)
 {
     struct buffer out = BUFFER(SIZE_MAX / 2);
-    const char *from = *text, *found;
+    char *from = *text, *found;
 
-    if (needle == NULL || *needle == '\0' || strstr(from, needle) == NULL)
+    if (*needle == '\0' || strstr(from, needle) == NULL)
         return;
     while ((found = strstr(from, needle)) != NULL) {
-        if (!buffer_append(&out, from, (size_t)(found - from)) || !buffer_append_text(&out, mark))
-            break;
-        from = found + strlen(needle);
+        char *after = found + strlen(needle);
+
+        after += strspn(after, tail);
+        *found = '\0';
+        buffer_put(&out, from);
+        buffer_put(&out, "[hidden]");
+        from = after;
     }
-    if (!buffer_append_text(&out, from))
-        from = NULL; /* never: the cap is out of reach */
+    buffer_put(&out, from);
     mem_free(*text);
     *text = out.data;
+}
+
+void text_hide(char **text, const char *needle)
+{
+    if (needle != NULL)
+        hide(text, needle, "");
 }
 
 void text_hide_jwts(char **text)
 {
-    static const char token_chars[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    struct buffer out = BUFFER(SIZE_MAX / 2);
-    const char *from = *text, *found;
+    hide(text, "eyJ", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+}
 
-    if (strstr(from, "eyJ") == NULL)
-        return;
-    while ((found = strstr(from, "eyJ")) != NULL) {
-        if (!buffer_append(&out, from, (size_t)(found - from)) || !buffer_append_text(&out, mark))
+bool text_is_alphanumeric(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+size_t text_decode_base64(const char *text, size_t len, char *out)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/";
+    unsigned bits = 0, bit_count = 0;
+    size_t at = 0;
+
+    for (const char *end = text + len; text < end; text++) {
+        const char *found = *text == '\0' ? NULL : strchr(digits, *text);
+
+        if (found == NULL)
             break;
-        from = found + strspn(found, token_chars);
+        bits = bits << 6 | (unsigned)((found - digits) < 64 ? found - digits : found - digits - 2);
+        bit_count += 6;
+        if (bit_count >= 8)
+            out[at++] = (char)(bits >> (bit_count -= 8) & 0xff);
     }
-    if (!buffer_append_text(&out, from))
-        from = NULL;
-    mem_free(*text);
-    *text = out.data;
+    out[at] = '\0';
+    return at;
+}
+
+/* Whether the secret's letters and digits follow each other there, with what an encoding makes of
+ * one other character (%27, &quot;, \') where the secret has others. */
+static bool spells(const char *text, const char *secret)
+{
+    for (size_t gap; *secret != '\0'; text++, secret++) {
+        for (gap = 0; !text_is_alphanumeric(*secret) && *secret != '\0'; secret++)
+            gap += sizeof "&quot;" - 1;
+        while (gap > 0 && *text != '\0' && *text != *secret) {
+            text++;
+            gap--;
+        }
+        if (*secret == '\0')
+            return true;
+        if (*text != *secret)
+            return false;
+    }
+    return true;
+}
+
+bool text_reveals(const char *text, const char *secret)
+{
+    size_t len = strlen(text);
+    char *decoded = mem_new(len + 1);
+    bool reveals = false;
+
+    while (*secret != '\0' && !text_is_alphanumeric(*secret))
+        secret++;
+    for (size_t i = 0; i < len && !reveals && strlen(secret) >= SECRET_LEAST; i++) {
+        if (i == 0 || !text_is_alphanumeric(text[i - 1])) {
+            text_decode_base64(text + i, len - i, decoded);
+            reveals = strstr(decoded, secret) != NULL;
+        }
+        reveals = reveals || spells(text + i, secret);
+    }
+    mem_free(decoded);
+    return reveals;
+}
+
+void text_hide_blobs(char *text)
+{
+    for (char *word = text, *end; *word != '\0'; word = end) {
+        word += strspn(word, " \t\r\n");
+        end = word + strcspn(word, " \t\r\n");
+        if (end - word > WORD_MAX && strcspn(word, "0123456789") < (size_t)(end - word)) {
+            memset(word, '*', (size_t)(end - word));
+            memmove(word + 3, end, strlen(end) + 1);
+            end = word + 3;
+        }
+    }
+}
+
+bool text_is_plain_word(const char *word)
+{
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
+
+    return *word != '\0' && word[strspn(word, safe)] == '\0';
 }
 
 char *text_shell_word(const char *word)
 {
-    static const char safe[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
     char *out, *to;
 
-    if (*word != '\0' && strspn(word, safe) == strlen(word))
+    if (text_is_plain_word(word))
         return mem_copy(word);
     to = out = mem_new(4 * strlen(word) + 3); /* a quote becomes four characters */
     *to++ = '\'';

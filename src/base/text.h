@@ -10,12 +10,24 @@ void text_clean(char *text);
 bool text_is_utf8(const char *text);
 /* Cuts to at most max characters, 3 or more, ending with "..." if it had to. */
 void text_cut(char *text, size_t max);
-/* Replaces each occurrence of needle, if it is not empty, by "[hidden]". *text is in secret memory
+/* Replaces each occurrence of needle, if it is not empty, by "[hidden]". *text is in wiped memory
  * and may move. */
 void text_hide(char **text, const char *needle);
 /* The same for whatever begins as a JWT does: a gateway may echo a part of the token. */
 void text_hide_jwts(char **text);
-/* A word as sh reads it, within quotes where it must be. In secret memory. */
+/* Whether it holds the secret, of four characters or more, in another encoding: percent signs,
+ * HTML's entities, backslashes, base64. */
+bool text_reveals(const char *text, const char *secret);
+/* Replaces what no person reads, and what may be a part of a token, by "***". */
+void text_hide_blobs(char *text);
+/* Of base64 or base64url (RFC 4648), up to the first character that is neither; returns the length.
+ * out: as long as the text, and one more for a NUL. */
+size_t text_decode_base64(const char *text, size_t len, char *out);
+/* Of ASCII, whatever the locale. */
+bool text_is_alphanumeric(char c);
+/* Whether neither sh, cron nor systemd minds any of its characters. */
+bool text_is_plain_word(const char *word);
+/* A word as sh reads it, within quotes where it must be. In wiped memory. */
 char *text_shell_word(const char *word);
 
 #endif

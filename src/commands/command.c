@@ -6,9 +6,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/fd.h"
 #include "base/msg.h"
-#include "renewal/drive.h"
+#include "store/lock.h"
 #include "store/token.h"
 #include "store/url.h"
 
@@ -17,6 +18,12 @@ int command_fail(const struct error *error)
     if (error->result != RESULT_INTERRUPTED)
         msg_error("%s", error->text);
     return result_exit_code(error->result);
+}
+
+int command_misuse(const char *what)
+{
+    msg_error("%s", what);
+    return result_exit_code(RESULT_USAGE);
 }
 
 enum result command_write(const char *text, size_t len, struct error *error)
@@ -46,7 +53,9 @@ struct renew_wish command_wish(const struct options *options)
     return (struct renew_wish){
         .goal = RENEW_GOAL_FRESH,
         .keep_above_s = -1,
+        .send = request_send,
         .api_url = options->api_url,
+        .api_url_from = options->api_url_is_flag ? "--api-url" : "SERVETEL_API_URL",
         .scheme = api_scheme_of(options->auth_scheme),
         .retries = options->retries == OPTION_UNSET ? OPTION_RETRIES : (int)options->retries,
         .timeout_ms = 1000 *
@@ -54,9 +63,46 @@ struct renew_wish command_wish(const struct options *options)
     };
 }
 
-char *command_host(const struct renewal *renewal)
+enum result command_renew(const struct options *options, struct renewal *renewal,
+                          const char *waiting)
 {
-    return url_host(renew_api_url(renewal));
+    struct connection connection = {.cacert = options->cacert, .waiting = waiting};
+    enum result result;
+
+    renewal->connection = &connection;
+    result = renew_wait(renewal);
+    renewal->connection = NULL;
+    request_close(&connection);
+    return result;
+}
+
+char *command_host(const struct profile *profile, const char *api_url)
+{
+    struct error ignored;
+    const char *url = profile_api_url(profile, api_url);
+
+    return url_host(url_check(url, &ignored) == RESULT_OK ? url : URL_DEFAULT);
+}
+
+void command_set_expiry(struct cJSON *json, const struct profile *profile, int64_t now)
+{
+    if (profile->token != NULL && profile->expires_at != TOKEN_NO_EXPIRY) {
+        json_set_integer(json, "expires_at", profile->expires_at);
+        json_set_integer(json, "expires_in", profile_ttl_s(profile, now));
+    } else {
+        json_set_string(json, "expires_at", NULL);
+        json_set_string(json, "expires_in", NULL);
+    }
+}
+
+int command_print_json(struct cJSON *json)
+{
+    char *text = json_print_line(json);
+    int code = command_print(text);
+
+    mem_free(text);
+    json_delete(json);
+    return code;
 }
 
 void command_warn(const struct renewal *renewal)
@@ -65,7 +111,7 @@ void command_warn(const struct renewal *renewal)
     char text[PROFILE_PASSWORD_TEXT_SIZE];
     const char *password = profile_password_text(profile, clock_epoch_s(), text);
 
-    if (renewal->exposed_file)
+    if (renewal->outcome.exposed_file)
         msg_warn("others can read the password file: chmod 600 '%s'", profile->password_file);
     if (password != NULL)
         msg_warn("the password of '%s' %s: change it and log in again", renewal->cache.name,
@@ -94,7 +140,7 @@ static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, str
     if (ttl_s >= min_ttl_s)
         return RESULT_OK;
     clock_format_span(ttl_s, span);
-    if (r->action == RENEW_KEPT || r->profile.token_command != NULL)
+    if (profile_is_permanent(&r->profile) || r->profile.token_command != NULL)
         return error_set(error, RESULT_NO_TOKEN,
                          "the token of '%s' lasts %s, less than --min-ttl asks, and cannot be "
                          "renewed here",
@@ -104,8 +150,8 @@ static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, str
                      clock_format_span(r->profile.expires_at - r->profile.obtained_at, span));
 }
 
-static enum result renew(const struct options *options, int64_t keep_above_s, bool is_promise,
-                         struct profile *profile, struct error *error)
+static enum result make_fresh(const struct options *options, int64_t keep_above_s, bool is_promise,
+                              struct profile *profile, struct error *error)
 {
     struct renew_wish wish = command_wish(options);
     enum result result;
@@ -113,8 +159,7 @@ static enum result renew(const struct options *options, int64_t keep_above_s, bo
 
     wish.keep_above_s = keep_above_s;
     renew_begin(&r, &wish, command_profile(options), options->file);
-    drive_one(&r, options->cacert, NULL);
-    result = r.error.result;
+    result = command_renew(options, &r, NULL);
     if (result == RESULT_OK && is_promise)
         result = check_promise(&r, options->min_ttl_s, &r.error);
     if (result == RESULT_OK) {
@@ -122,9 +167,8 @@ static enum result renew(const struct options *options, int64_t keep_above_s, bo
 
         *profile = r.profile;
         r.profile = old;
-    } else if (result != RESULT_INTERRUPTED && !is_promise && r.action == RENEW_KEPT &&
+    } else if (result != RESULT_INTERRUPTED && !is_promise && !r.outcome.spent &&
                r.profile.blacklisted_at == 0 && profile_ttl_s(profile, clock_epoch_s()) > 0) {
-        /* (Once there was a new token, stored or not, the old one is spent.) */
         msg_warn("%s: using the old token, which still lasts", r.error.text);
         result = RESULT_OK;
     } else {
@@ -138,6 +182,7 @@ enum result command_fresh_profile(const struct options *options, struct profile 
                                   struct error *error)
 {
     bool is_promise = options->min_ttl_s != OPTION_UNSET;
+    struct renew_wish wish = command_wish(options);
     int64_t min_ttl_s, ttl_s;
     struct cache cache;
     enum result result;
@@ -147,10 +192,12 @@ enum result command_fresh_profile(const struct options *options, struct profile 
     result = cache_open(&cache, command_profile(options), options->file, error);
     if (result == RESULT_OK)
         result = cache_read(&cache, profile, error);
+    if (result == RESULT_OK) /* the caller is about to send it there */
+        result = profile_check_host(profile, cache.name, wish.api_url, wish.api_url_from, error);
     if (result == RESULT_OK) {
         min_ttl_s = is_promise ? options->min_ttl_s : profile_default_min_ttl_s(profile);
         ttl_s = profile_ttl_s(profile, clock_epoch_s());
-        fresh = ttl_s > 0 && ttl_s >= min_ttl_s;
+        fresh = ttl_s > min_ttl_s; /* of a second that has begun nobody knows how much is left */
         if (options->cached) {
             if (!fresh && (ttl_s == 0 || is_promise))
                 result = error_set(
@@ -164,11 +211,11 @@ enum result command_fresh_profile(const struct options *options, struct profile 
         } else if (fresh && cache_token_is_in_doubt(&cache, profile->token,
                                                     profile_default_min_ttl_s(profile))) {
             fresh = false;
-            min_ttl_s = 0;
+            min_ttl_s = -1;
         }
     }
     if (result == RESULT_OK && !fresh)
-        result = renew(options, min_ttl_s > 0 ? min_ttl_s - 1 : -1, is_promise, profile, error);
+        result = make_fresh(options, min_ttl_s, is_promise, profile, error);
     cache_close(&cache);
     return result;
 }

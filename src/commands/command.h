@@ -4,7 +4,6 @@
 #ifndef COMMAND_H
 #define COMMAND_H
 
-#include "base/mem.h"
 #include "base/result.h"
 #include "commands/options.h"
 #include "renewal/renew.h"
@@ -30,6 +29,8 @@ int cmd_schedule(const struct options *options);
 
 /* Says the error (but not an interruption, of which main() dies) and returns its exit code. */
 int command_fail(const struct error *error);
+/* The same for options that do not go together. */
+int command_misuse(const char *what);
 /* To stdout, whole, or RESULT_LOCAL: a script must never take a part for the token. */
 enum result command_write(const char *text, size_t len, struct error *error) MUST_CHECK;
 /* The text and a newline; returns the exit code. */
@@ -38,8 +39,16 @@ int command_print(const char *text);
 const char *command_profile(const struct options *options);
 /* What the options say of a renewal; goal FRESH, nothing kept. */
 struct renew_wish command_wish(const struct options *options);
-/* "api.servetel.in", in secret memory, for messages. */
-char *command_host(const struct renewal *renewal);
+/* One renewal that was begun, to its end. waiting: for whom somebody at a terminal is told to wait;
+ * NULL: not told. */
+enum result command_renew(const struct options *options, struct renewal *renewal,
+                          const char *waiting) MUST_CHECK;
+/* "api.servetel.in", in wiped memory: the host that is named, or the profile's. */
+char *command_host(const struct profile *profile, const char *api_url);
+/* The members expires_at and expires_in; null where there is no token or no end. */
+void command_set_expiry(struct cJSON *json, const struct profile *profile, int64_t now);
+/* A JSON object on one line of stdout; returns the exit code. Frees it. */
+int command_print_json(struct cJSON *json);
 /* What a person should hear of once: a password file that others can read, a password that ends. */
 void command_warn(const struct renewal *renewal);
 

@@ -17,8 +17,8 @@
 #include "base/signals.h"
 #include "commands/command.h"
 #include "commands/token_file.h"
-#include "renewal/drive.h"
-#include "store/token.h"
+#include "input/child.h"
+#include "renewal/decide.h"
 
 /* As the shell says it (POSIX, 2.8.2). */
 #define EXIT_NOT_RUNNABLE 126
@@ -31,11 +31,6 @@
 #define RETRY_MS 5000
 #define RETRY_DOUBLINGS 7
 #define RETRIES_LEFT 4
-/* After a login that was sent in vain (it may have counted towards a lock of the account) the next
- * renewal comes when a schedule's would. */
-#define LOGIN_RETRY_MS 900000
-/* The renewer's exit status that says so; result_exit_code's are below. */
-#define EXIT_LOGIN_FAILED 100
 /* How long a renewer may take to end, and how often that is looked at. */
 #define RENEWER_END_MS 5000
 #define RENEWER_LOOK_MS 10
@@ -43,7 +38,7 @@
 extern char **environ;
 
 /* file: SERVETEL_TOKEN_FILE, or NULL. Returns, with the exit code for it, only if that fails. */
-static int become(char **argv, const char *token, const char *file)
+static int become_program(char **argv, const char *token, const char *file)
 {
     char *token_variable = mem_join("SERVETEL_TOKEN=", token);
     char *file_variable = file == NULL ? NULL : mem_join("SERVETEL_TOKEN_FILE=", file);
@@ -76,14 +71,7 @@ struct keeper {
     bool gave_up;     /* a person is needed, and the renewal has said so */
 };
 
-static enum result open_keeper(struct keeper *k, struct error *error)
-{
-    if (cache_open(&k->cache, command_profile(k->options), k->options->file, error) != RESULT_OK)
-        return error->result;
-    return token_file_open(&k->file, &k->cache, k->profile.token, error);
-}
-
-/* A renewal that was sent has two seconds for its answer (drive.h) and some more to store it, and
+/* A renewal that was sent has two seconds for its answer (api.c) and some more to store it, and
  * none outlives the keeper: in a container, where the keeper may be the first process, it would be
  * killed with it. One that ignores SIGTERM, or was stopped by the terminal, is killed. */
 static void end_renewer(struct keeper *k)
@@ -96,7 +84,7 @@ static void end_renewer(struct keeper *k)
     while (waitpid(k->renewer, NULL, WNOHANG) == 0) {
         if (clock_monotonic_ms() >= until_ms)
             kill(k->renewer, SIGKILL);
-        clock_sleep_ms(RENEWER_LOOK_MS);
+        poll(NULL, 0, RENEWER_LOOK_MS);
     }
     k->renewer = 0;
 }
@@ -131,6 +119,7 @@ static void start_renewer(struct keeper *k)
     struct renew_wish wish = command_wish(k->options);
     struct renewal r;
     int64_t pause_ms = (int64_t)RETRY_MS << k->tries;
+    enum result result;
     int64_t life_ms = 1000 * profile_ttl_s(&k->profile, clock_epoch_s());
     int code, null;
 
@@ -151,12 +140,10 @@ static void start_renewer(struct keeper *k)
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
         msg_warn("cannot open '/dev/null': %s", strerror(errno));
     renew_begin(&r, &wish, command_profile(k->options), k->options->file);
-    drive_one(&r, k->options->cacert, NULL);
-    code = result_exit_code(r.error.result);
-    if (code != 0 && r.error.result != RESULT_INTERRUPTED)
+    result = command_renew(k->options, &r, NULL);
+    code = result_exit_code(result);
+    if (code != 0 && result != RESULT_INTERRUPTED)
         msg_warn("%s", r.error.text);
-    if (code != 0 && r.login_failed)
-        code = EXIT_LOGIN_FAILED;
     renew_end(&r);
     _exit(code);
 }
@@ -170,14 +157,13 @@ static void reap_renewer(struct keeper *k)
     k->renewer = 0;
     code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     k->gave_up = code == result_exit_code(RESULT_NO_TOKEN);
-    if (code == EXIT_LOGIN_FAILED)
-        k->retry_ms = clock_monotonic_ms() + LOGIN_RETRY_MS;
 }
 
 static void look(struct keeper *k)
 {
     struct profile profile;
     struct error error;
+    struct renew_wish wish = command_wish(k->options);
     enum renew_plan plan;
     const char *why;
 
@@ -203,30 +189,10 @@ static void look(struct keeper *k)
     }
     if (k->renewer != 0 || clock_monotonic_ms() < k->retry_ms)
         return;
-    plan = renew_decide(&k->profile, threshold_s(k), clock_epoch_s(), &why);
+    wish.keep_above_s = threshold_s(k);
+    plan = decide(&k->profile, &wish, clock_epoch_s(), &why);
     if (plan != RENEW_PLAN_KEEP && plan != RENEW_PLAN_WAIT && !k->gave_up)
         start_renewer(k);
-}
-
-static int child_pipe[2] = {-1, -1};
-
-static void on_child(int number)
-{
-    int saved_errno = errno;
-
-    (void)number;
-    if (write(child_pipe[1], "", 1) < 0)
-        errno = saved_errno; /* full: then it is readable already */
-    errno = saved_errno;
-}
-
-static void watch_children(void)
-{
-    struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
-
-    if (fd_pipe(child_pipe) < 0)
-        child_pipe[0] = child_pipe[1] = -1; /* then its end is seen at the next look */
-    sigaction(SIGCHLD, &action, NULL);
 }
 
 /* What the terminal sent, the program has already: it is in the same process group. At first that
@@ -237,30 +203,9 @@ static void pass_signals(pid_t pid, bool at_first)
     int number;
 
     while ((number = signals_take(&by_terminal)) != 0) {
-        if (!by_terminal || at_first)
+        if (number != SIGCHLD && (!by_terminal || at_first))
             kill(pid, number);
     }
-}
-
-static int wait_for(struct keeper *k, pid_t pid)
-{
-    int status;
-
-    pass_signals(pid, true);
-    for (;;) {
-        struct pollfd fds[] = {{.fd = signals_fd(), .events = POLLIN},
-                               {.fd = child_pipe[0], .events = POLLIN}};
-        char drained[16];
-
-        pass_signals(pid, false);
-        if (waitpid(pid, &status, WNOHANG) == pid)
-            break;
-        look(k);
-        poll(fds, 2, LOOK_MS);
-        while (read(child_pipe[0], drained, sizeof drained) > 0)
-            continue;
-    }
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 static int run_keeping(const struct options *options, struct profile *profile)
@@ -268,28 +213,31 @@ static int run_keeping(const struct options *options, struct profile *profile)
     struct keeper k = {.options = options, .profile = *profile, .file = {.lock_fd = -1}};
     struct error error;
     bool by_terminal;
+    int code, status;
     pid_t pid;
-    int code;
 
     profile_init(profile); /* the keeper has it now */
     signals_catch();
-    if (open_keeper(&k, &error) != RESULT_OK) {
+    if (cache_open(&k.cache, command_profile(options), options->file, &error) != RESULT_OK ||
+        token_file_open(&k.file, &k.cache, k.profile.token, &error) != RESULT_OK) {
         close_keeper(&k);
         return command_fail(&error);
     }
-    watch_children();
+    signals_watch_children();
     pid = signals_fork(true);
-    if (pid == 0) {
-        struct sigaction by_default = {.sa_handler = SIG_DFL};
-
-        sigaction(SIGCHLD, &by_default, NULL);
-        _exit(become(options->operands, k.profile.token, k.file.path));
-    }
+    if (pid == 0)
+        _exit(become_program(options->operands, k.profile.token, k.file.path));
     if (pid < 0) {
         error_set(&error, RESULT_LOCAL, "cannot start a process: %s", strerror(errno));
         code = command_fail(&error);
     } else {
-        code = wait_for(&k, pid);
+        pass_signals(pid, true);
+        while (waitpid(pid, &status, WNOHANG) != pid) {
+            look(&k);
+            signals_wait(-1, LOOK_MS);
+            pass_signals(pid, false);
+        }
+        code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
     close_keeper(&k);
     while (signals_take(&by_terminal) != 0)
@@ -310,7 +258,7 @@ int cmd_exec(const struct options *options)
     } else if (options->keep_fresh) {
         code = run_keeping(options, &profile);
     } else {
-        code = become(options->operands, profile.token, NULL);
+        code = become_program(options->operands, profile.token, NULL);
     }
     profile_clear(&profile);
     return code;

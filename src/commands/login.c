@@ -1,17 +1,18 @@
 /* login: a password or a token from wherever it comes, then one renewal that logs in or imports. */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/msg.h"
+#include "base/process.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "commands/command.h"
 #include "commands/token_file.h"
+#include "input/child.h"
 #include "input/source.h"
-#include "renewal/drive.h"
+#include "renewal/decide.h"
+#include "store/advice.h"
 #include "store/token.h"
 #include "store/url.h"
 
@@ -22,7 +23,6 @@ struct login {
     struct buffer email, password, token;
     char *password_file; /* absolute */
     char *name, *path;   /* the cache's */
-    bool remembered;
     int64_t deadline_ms;
     struct renew_wish wish;
     struct error error;
@@ -40,7 +40,8 @@ static enum result read_before(struct login *login)
     login->path = mem_copy(cache.path);
     if (result == RESULT_OK) {
         result = cache_read(&cache, &login->before, &login->error);
-        if (result == RESULT_NO_TOKEN || (result == RESULT_LOCAL && cache.replaceable) ||
+        if (result == RESULT_NO_TOKEN ||
+            (result == RESULT_LOCAL && cache.is_ours && !cache.is_later) ||
             login->options->no_cache)
             result = RESULT_OK;
     }
@@ -82,53 +83,19 @@ static enum result find_email(struct login *login)
             return login->error.result;
         email = login->email.data;
     }
+    if (!text_is_utf8(email)) /* JSON texts are: it could not be sent as it is */
+        return error_set(&login->error, RESULT_USAGE, "the login ID is not UTF-8 text");
     login->wish.email = email;
     return RESULT_OK;
 }
 
-/* The first line that a command prints, within the command's time. */
-static enum result run_source(struct login *login, const char *command, const char *what,
-                              struct buffer *line)
-{
-    struct error ended;
-    struct child child;
-    enum result result;
-
-    if (child_start(&child, command, NULL, NULL, true, &login->error) != RESULT_OK)
-        return login->error.result;
-    result = child_wait(&child, login->deadline_ms, &ended);
-    if (result != RESULT_OK)
-        error_set(&login->error, result, "the %s command %s", what, ended.text);
-    else if (child_result(&child, &ended) != RESULT_OK)
-        error_set(&login->error, RESULT_LOCAL, "the %s command %s", what, ended.text);
-    else if (child.line_too_long)
-        error_set(&login->error, RESULT_LOCAL, "the %s command printed too long a line", what);
-    else
-        login->error.result = RESULT_OK;
-    if (login->error.result == RESULT_OK) {
-        buffer_clear(line);
-        *line = child.line;
-        child.line = BUFFER(CHILD_LINE_MAX);
-    }
-    child_kill(&child);
-    return login->error.result;
-}
-
 /* Cron starts elsewhere: what is remembered must not depend on where login was called. */
-static enum result make_absolute(struct login *login, const char *path)
+static enum result remember_file(struct login *login, const char *path)
 {
-    char *here;
-
-    if (path[0] == '/') {
-        login->password_file = mem_copy(path);
-        return RESULT_OK;
-    }
-    here = realpath(".", NULL);
-    if (here == NULL)
+    login->wish.password_file = login->password_file = process_absolute_path(path);
+    if (login->password_file == NULL)
         return error_set(&login->error, RESULT_LOCAL,
                          "cannot tell where the password file '%s' is: give its whole path", path);
-    login->password_file = mem_format("%s/%s", here, path);
-    free(here);
     return RESULT_OK;
 }
 
@@ -143,32 +110,28 @@ static enum result read_password_file(struct login *login, const char *path)
         msg_warn("others can read the password file: chmod 600 '%s'", path);
     /* What a shell's <(...) gives cannot be read again, and what /dev/stdin is depends on who asks:
      * used and not remembered. */
-    if (file.regular && !login->remembered && strcmp(path, "/dev/stdin") != 0 &&
-        strncmp(path, "/dev/fd/", 8) != 0 && strncmp(path, "/proc/", 6) != 0) {
-        if (make_absolute(login, path) != RESULT_OK)
-            return login->error.result;
-        login->wish.password_file = login->password_file;
-    }
+    if (file.regular && strcmp(path, "/dev/stdin") != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
+        strncmp(path, "/proc/", 6) != 0)
+        return remember_file(login, path);
     return RESULT_OK;
 }
 
 static enum result run_password_command(struct login *login, const char *command)
 {
-    if (run_source(login, command, "password", &login->password) != RESULT_OK)
-        return login->error.result;
-    return source_check(&login->password, "the output of the password command", &login->error);
+    enum result result = source_run(command, "the password command", login->deadline_ms,
+                                    &login->password, &login->error);
+
+    return result != RESULT_OK ? result
+                               : source_check(&login->password,
+                                              "the output of the password command", &login->error);
 }
 
 /* A remembered source is another's if the account or the host is another. */
 static bool is_same_account(const struct login *login)
 {
-    const struct profile *before = &login->before;
-    const char *url = login->wish.api_url;
-    struct error ignored;
-
-    return before->email != NULL && strcmp(before->email, login->wish.email) == 0 &&
-           (url == NULL || before->api_url == NULL ||
-            (url_check(before->api_url, &ignored) == RESULT_OK && url_same(before->api_url, url)));
+    return login->before.email != NULL &&
+           profile_is_of(&login->before, login->wish.email,
+                         profile_api_url(&login->before, login->wish.api_url));
 }
 
 /* The remembered password of this account was refused, and none was accepted since. */
@@ -177,57 +140,38 @@ static bool is_guarded(const struct login *login)
     return is_same_account(login) && profile_login_was_refused(&login->before);
 }
 
-/* In secret memory. */
-static char *host_of(const struct login *login)
-{
-    const char *before = login->before.api_url;
-    struct error ignored;
-
-    if (login->wish.api_url != NULL)
-        return url_host(login->wish.api_url);
-    return url_host(before != NULL && url_check(before, &ignored) == RESULT_OK ? before
-                                                                               : URL_DEFAULT);
-}
-
-static enum result fail_refused(struct login *login)
-{
-    const struct profile *before = &login->before;
-    char *command = cache_login_command(login->name, login->path, before);
-    char when[CLOCK_TEXT_SIZE];
-
-    error_set(&login->error, RESULT_REFUSED,
-              "the remembered password was refused on %s and is not sent again by itself: correct "
-              "it at its source, then run %s",
-              clock_format(before->unattended_login_at, when), command);
-    mem_free(command);
-    return login->error.result;
-}
-
 static enum result ask_password(struct login *login)
 {
     bool was_refused = !login->options->forget_source && !login->options->no_cache &&
                        is_guarded(login);
-    char *host = host_of(login);
+    char *host = command_host(&login->before, login->wish.api_url);
     char *prompt = mem_format("Password of %s at %s%s: ", login->wish.email, host,
                               was_refused ? " (the remembered one was refused)" : "");
+    char when[CLOCK_TEXT_SIZE];
     int64_t asked_ms = clock_monotonic_ms();
     enum result result = source_ask(prompt, false, &login->password, &login->error);
 
     login->deadline_ms += clock_monotonic_ms() - asked_ms;
     mem_free(prompt);
     mem_free(host);
-    if (result == RESULT_USAGE && was_refused)
-        return fail_refused(login);
+    if (result == RESULT_USAGE && was_refused) {
+        error_set(&login->error, RESULT_REFUSED, "no password");
+        return advice_append_login(&login->error, login->name, login->path, &login->before);
+    }
     if (result == RESULT_USAGE)
         return error_set(&login->error, RESULT_USAGE,
                          "no password: give --password-stdin, --password-file or "
                          "--password-command, or log in at a terminal");
     if (result != RESULT_OK)
         return result;
+    login->wish.password_was_typed = true;
+    if (decide_pause_s(&login->before, clock_epoch_s()) > 0)
+        msg_warn("the service asked to be left alone until %s",
+                 clock_format(login->before.retry_at, when));
     return source_check(&login->password, "the password", &login->error);
 }
 
-static enum result find_password(struct login *login)
+static enum result choose_password(struct login *login)
 {
     const struct options *o = login->options;
     const struct profile *before = &login->before;
@@ -251,13 +195,10 @@ static enum result find_password(struct login *login)
         login->wish.password_command = o->password_command;
         return run_password_command(login, o->password_command);
     }
-    login->remembered = login->wish.password_is_remembered = may_use_remembered;
-    if (may_use_remembered && before->password_command != NULL)
-        return run_password_command(login, before->password_command);
-    if (may_use_remembered && before->password_file != NULL)
-        return read_password_file(login, before->password_file);
-    login->remembered = login->wish.password_is_remembered = false;
-    return ask_password(login);
+    if (!may_use_remembered || (before->password_command == NULL && before->password_file == NULL))
+        return ask_password(login);
+    login->wish.password = NULL; /* the renewal finds it */
+    return RESULT_OK;
 }
 
 static enum result find_token(struct login *login, const char *command)
@@ -266,11 +207,9 @@ static enum result find_token(struct login *login, const char *command)
     login->wish.token = &login->token;
     login->wish.email = login->options->email;
     login->wish.password_command = login->options->password_command;
-    if (login->options->password_file != NULL) {
-        if (make_absolute(login, login->options->password_file) != RESULT_OK)
-            return login->error.result;
-        login->wish.password_file = login->password_file;
-    }
+    if (login->options->password_file != NULL &&
+        remember_file(login, login->options->password_file) != RESULT_OK)
+        return login->error.result;
     if (command == NULL) {
         if (source_read_all(STDIN_FILENO, "the token on stdin", login->deadline_ms, &login->token,
                             &login->error) != RESULT_OK)
@@ -278,11 +217,12 @@ static enum result find_token(struct login *login, const char *command)
         return token_clean(&login->token, "the token on stdin", &login->error);
     }
     login->wish.token_command = command;
-    if (run_source(login, command, "token", &login->token) != RESULT_OK)
+    if (source_run(command, "the token command", login->deadline_ms, &login->token,
+                   &login->error) != RESULT_OK)
         return login->error.result;
     if (token_clean(&login->token, "the output of the token command", &login->error) != RESULT_OK)
-        login->error.result = RESULT_LOCAL; /* a source that failed, not a call that is wrong */
-    return login->error.result;
+        return login->error.result = RESULT_LOCAL; /* a source that failed, no call that is wrong */
+    return RESULT_OK;
 }
 
 static enum result check_options(const struct options *o, struct error *error)
@@ -298,16 +238,16 @@ static enum result check_options(const struct options *o, struct error *error)
     return RESULT_OK;
 }
 
-static void report(const struct renewal *r)
+static void tell(const struct renewal *r)
 {
     const struct profile *p = &r->profile;
     char expiry[COMMAND_EXPIRY_SIZE];
-    char *host = command_host(r);
-    bool wrote = !r->wish.no_cache;
+    char *host = command_host(p, r->wish->api_url);
+    bool wrote = !r->wish->no_cache;
 
-    if (r->replaced_cache)
-        msg_warn("%s: it is replaced", r->replaced_why.text);
-    if (r->wish.goal == RENEW_GOAL_LOGIN)
+    if (r->outcome.replaced_why != NULL)
+        msg_warn("%s: it is replaced", r->outcome.replaced_why);
+    if (r->wish->goal == RENEW_GOAL_LOGIN)
         msg_note("logged in to %s as %s; the token lasts %s", host, p->email,
                  command_expiry(p, expiry));
     else if (profile_ttl_s(p, clock_epoch_s()) == 0)
@@ -319,32 +259,32 @@ static void report(const struct renewal *r)
     mem_free(host);
 }
 
-static int log_in(struct login *login)
+static int log_in_or_import(struct login *login)
 {
     const struct options *o = login->options;
-    char *host = host_of(login), when[CLOCK_TEXT_SIZE];
+    char *host = command_host(&login->before, login->wish.api_url), when[CLOCK_TEXT_SIZE];
+    enum result result;
     struct renewal r;
     int code = 0;
 
     login->wish.timeout_ms = login->deadline_ms - clock_monotonic_ms();
     renew_begin(&r, &login->wish, command_profile(o), o->file);
-    drive_one(&r, o->cacert, host);
+    result = command_renew(o, &r, host);
     mem_free(host);
-    if (r.error.result != RESULT_OK) {
+    if (result != RESULT_OK) {
         code = command_fail(&r.error);
     } else {
-        report(&r);
+        tell(&r);
         if (login->wish.goal == RENEW_GOAL_LOGIN && login->wish.password_file == NULL &&
             login->wish.password_command == NULL && is_guarded(login) &&
             profile_has_source(&r.profile))
             msg_warn("the remembered password was refused on %s: if it is not this one, correct it "
                      "at its source, or login --forget-source",
                      clock_format(login->before.unattended_login_at, when));
-        r.exposed_file = false; /* said already */
         command_warn(&r);
     }
     /* A token that is stored but perhaps not on the disk is printed all the same. */
-    if ((o->print || o->no_cache) && (r.error.result == RESULT_OK || r.stored)) {
+    if ((o->print || o->no_cache) && (result == RESULT_OK || r.outcome.stored)) {
         int printed = command_print(r.profile.token);
 
         code = code != 0 ? code : printed;
@@ -386,9 +326,9 @@ int cmd_login(const struct options *options)
     } else if (result == RESULT_OK) {
         result = find_email(&login);
         if (result == RESULT_OK)
-            result = find_password(&login);
+            result = choose_password(&login);
     }
-    code = result == RESULT_OK ? log_in(&login) : command_fail(&login.error);
+    code = result == RESULT_OK ? log_in_or_import(&login) : command_fail(&login.error);
     profile_clear(&login.before);
     buffer_clear(&login.email);
     buffer_clear(&login.password);

@@ -4,21 +4,7 @@
 #include "base/signals.h"
 #include "commands/command.h"
 #include "commands/token_file.h"
-
-/* How often a taken lock is tried again. */
-#define LOCK_PAUSE_MS 20
-
-static enum result wait_for_lock(struct cache *cache, int64_t deadline_ms, struct error *error)
-{
-    while (cache_lock(cache, error) != RESULT_OK) {
-        if (error->result != RESULT_TEMPORARY || clock_monotonic_ms() >= deadline_ms)
-            return error->result;
-        if (signals_caught())
-            return error_set(error, RESULT_INTERRUPTED, "interrupted");
-        clock_sleep_ms(LOCK_PAUSE_MS);
-    }
-    return RESULT_OK;
-}
+#include "store/lock.h"
 
 /* sweeps: what was handed to programs by keepers that died, too; it costs a look at each file. */
 static enum result forget(const char *profile, const char *file, bool sweeps, struct error *error)
@@ -26,16 +12,16 @@ static enum result forget(const char *profile, const char *file, bool sweeps, st
     struct cache cache;
     enum result result = cache_open(&cache, profile, file, error);
 
-    if (result == RESULT_OK && !cache_exists(&cache))
-        result = error_set(error, RESULT_NO_TOKEN, "no token was cached for '%s'", cache.name);
     if (result == RESULT_OK)
-        result = wait_for_lock(&cache, clock_monotonic_ms() + OPTION_TIMEOUT_S * 1000, error);
+        result = cache_find(&cache, error);
+    if (result == RESULT_OK)
+        result = cache_lock_by(&cache, clock_monotonic_ms() + OPTION_TIMEOUT_S * 1000, error);
     if (result == RESULT_OK)
         result = cache_remove(&cache, error);
     if (result == RESULT_OK)
         msg_note("forgot the token of '%s'", cache.name);
     else if (result == RESULT_NO_TOKEN)
-        msg_note("%s", error->text);
+        msg_note("no token was cached for '%s'", cache.name);
     if (sweeps || cache_is_linked(&cache))
         token_file_sweep(&cache);
     cache_close(&cache);
@@ -72,10 +58,8 @@ int cmd_logout(const struct options *options)
     struct error error;
 
     signals_catch();
-    if (options->all && (options->profile_is_flag || options->file_is_flag)) {
-        error_set(&error, RESULT_USAGE, "--all goes with neither --profile nor --file");
-        return command_fail(&error);
-    }
+    if (options->all && (options->profile_is_flag || options->file_is_flag))
+        return command_misuse("--all goes with neither --profile nor --file");
     if (options->all)
         return forget_all();
     if (forget(command_profile(options), options->file, true, &error) != RESULT_OK)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/nearest.h"
 #include "store/profile.h"
 #include "store/url.h"
 
@@ -18,9 +19,9 @@ struct option_spec {
     enum option_kind kind;
     size_t offset;
     int users;
-    int64_t least, most;  /* DURATION (seconds), NUMBER */
-    const char *variable; /* the environment's, or NULL */
     const char *help;
+    const char *variable; /* the environment's, or NULL */
+    int64_t least, most;  /* DURATION (seconds; most: ten years), NUMBER */
 };
 
 /* A duration beyond ten years is a slip. */
@@ -28,71 +29,63 @@ struct option_spec {
 #define AT(member) offsetof(struct options, member)
 
 static const struct option_spec specs[] = {
-    {"email", 'e', "ADDRESS", TEXT, AT(email), FOR_LOGIN, 0, 0, "SERVETEL_EMAIL",
-     "the login ID (default: the profile's)"},
-    {"password-stdin", 0, NULL, FLAG, AT(password_stdin), FOR_LOGIN, 0, 0, NULL,
+    {"email", 'e', "ADDRESS", TEXT, AT(email), FOR_LOGIN, "the login ID (default: the profile's)",
+     .variable = "SERVETEL_EMAIL"},
+    {"password-stdin", 0, NULL, FLAG, AT(password_stdin), FOR_LOGIN,
      "read the password from stdin's first line"},
-    {"password-file", 0, "FILE", TEXT, AT(password_file), FOR_LOGIN, 0, 0, NULL,
+    {"password-file", 0, "FILE", TEXT, AT(password_file), FOR_LOGIN,
      "read it from the file's first line, now and at unattended logins"},
-    {"password-command", 0, "COMMAND", TEXT, AT(password_command), FOR_LOGIN, 0, 0, NULL,
+    {"password-command", 0, "COMMAND", TEXT, AT(password_command), FOR_LOGIN,
      "run COMMAND for it, now and at unattended logins"},
-    {"token-stdin", 0, NULL, FLAG, AT(token_stdin), FOR_LOGIN, 0, 0, NULL,
+    {"token-stdin", 0, NULL, FLAG, AT(token_stdin), FOR_LOGIN,
      "take a token from stdin instead of logging in"},
-    {"token-command", 0, "COMMAND", TEXT, AT(token_command), FOR_LOGIN, 0, 0, NULL,
+    {"token-command", 0, "COMMAND", TEXT, AT(token_command), FOR_LOGIN,
      "take the token that COMMAND prints, now and at every renewal"},
-    {"forget-source", 0, NULL, FLAG, AT(forget_source), FOR_LOGIN, 0, 0, NULL,
+    {"forget-source", 0, NULL, FLAG, AT(forget_source), FOR_LOGIN,
      "forget where the password comes from"},
-    {"no-cache", 0, NULL, FLAG, AT(no_cache), FOR_LOGIN, 0, 0, NULL,
-     "print the token and write no file"},
+    {"no-cache", 0, NULL, FLAG, AT(no_cache), FOR_LOGIN, "print the token and write no file"},
     {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s),
-     FOR_REFRESH | FOR_SHOW | FOR_EXEC | FOR_SCHEDULE, 0, DURATION_MAX_S, NULL,
-     "renew a token that lasts less"},
-    {"print", 0, NULL, FLAG, AT(print), FOR_LOGIN | FOR_REFRESH, 0, 0, NULL,
-     "print the token on stdout"},
-    {"cached", 0, NULL, FLAG, AT(cached), FOR_SHOW, 0, 0, NULL, "never use the network"},
-    {"format", 0, "token|header|curl|env", CHOICE, AT(format), FOR_SHOW, 0, 0, NULL,
+     FOR_REFRESH | FOR_SHOW | FOR_EXEC | FOR_SCHEDULE, "renew a token that lasts less"},
+    {"print", 0, NULL, FLAG, AT(print), FOR_LOGIN | FOR_REFRESH, "print the token on stdout"},
+    {"cached", 0, NULL, FLAG, AT(cached), FOR_SHOW, "never use the network"},
+    {"format", 0, "token|header|curl|env", CHOICE, AT(format), FOR_SHOW,
      "how to print it (default: token)"},
-    {"no-newline", 0, NULL, FLAG, AT(no_newline), FOR_SHOW, 0, 0, NULL,
-     "print no newline after it"},
-    {"claims", 0, NULL, FLAG, AT(claims), FOR_SHOW, 0, 0, NULL,
-     "print the token's decoded payload instead"},
-    {"json", 0, NULL, FLAG, AT(json), FOR_REFRESH | FOR_SHOW | FOR_STATUS, 0, 0, NULL,
-     "print JSON"},
-    {"all", 0, NULL, FLAG, AT(all), FOR_REFRESH | FOR_LOGOUT | FOR_SCHEDULE, 0, 0, NULL,
-     "every profile"},
-    {"jobs", 0, "N", NUMBER, AT(jobs), FOR_REFRESH, 1, 1000, NULL,
-     "with --all: so many requests at once (default: 16)"},
-    {"on-change", 0, "COMMAND", TEXT, AT(on_change), FOR_REFRESH | FOR_SCHEDULE, 0, 0, NULL,
+    {"no-newline", 0, NULL, FLAG, AT(no_newline), FOR_SHOW, "print no newline after it"},
+    {"claims", 0, NULL, FLAG, AT(claims), FOR_SHOW, "print the token's decoded payload instead"},
+    {"json", 0, NULL, FLAG, AT(json), FOR_REFRESH | FOR_SHOW | FOR_STATUS, "print JSON"},
+    {"all", 0, NULL, FLAG, AT(all), FOR_REFRESH | FOR_LOGOUT | FOR_SCHEDULE, "every profile"},
+    {"jobs", 0, "N", NUMBER, AT(jobs), FOR_REFRESH,
+     "with --all: so many requests at once (default: 16)", .least = 1, .most = 1000},
+    {"on-change", 0, "COMMAND", TEXT, AT(on_change), FOR_REFRESH | FOR_SCHEDULE,
      "run COMMAND with a new token on its stdin"},
-    {"adopt", 0, "COMMAND", TEXT, AT(adopt), FOR_REFRESH | FOR_SCHEDULE, 0, 0, NULL,
+    {"adopt", 0, "COMMAND", TEXT, AT(adopt), FOR_REFRESH | FOR_SCHEDULE,
      "first take the token that COMMAND prints, if it is fresher"},
-    {"complain-below", 0, "DURATION", DURATION, AT(complain_below_s), FOR_REFRESH, 0,
-     DURATION_MAX_S, NULL, "be silent about temporary failures while the token lasts longer"},
-    {"dry-run", 0, NULL, FLAG, AT(dry_run), FOR_REFRESH, 0, 0, NULL,
-     "say what would be done, send nothing"},
-    {"keep-fresh", 0, NULL, FLAG, AT(keep_fresh), FOR_EXEC, 0, 0, NULL,
+    {"rejected-stdin", 0, NULL, FLAG, AT(rejected_stdin), FOR_REFRESH,
+     "the API refused the token on stdin: renew it if it is the cached one"},
+    {"complain-below", 0, "DURATION", DURATION, AT(complain_below_s), FOR_REFRESH,
+     "be silent about temporary failures while the token lasts longer"},
+    {"dry-run", 0, NULL, FLAG, AT(dry_run), FOR_REFRESH, "say what would be done, send nothing"},
+    {"keep-fresh", 0, NULL, FLAG, AT(keep_fresh), FOR_EXEC,
      "keep a valid token in the file SERVETEL_TOKEN_FILE while PROGRAM runs"},
-
-    {"api-url", 0, "URL", URL, AT(api_url), FOR_NETWORK, 0, 0, "SERVETEL_API_URL",
-     "the API (default: the profile's, then " URL_DEFAULT ")"},
-    {"timeout", 0, "DURATION", DURATION, AT(timeout_s), FOR_NETWORK, 1, DURATION_MAX_S, NULL,
-     "for the whole command (default: 30s)"},
-    {"retries", 0, "N", NUMBER, AT(retries), FOR_NETWORK, 0, 100, NULL,
-     "further tries where that is safe (default: 2)"},
-    {"cacert", 0, "FILE", TEXT, AT(cacert), FOR_NETWORK, 0, 0, NULL,
+    {"api-url", 0, "URL", URL, AT(api_url), FOR_NETWORK,
+     "the API (default: the profile's, then " URL_DEFAULT ")", .variable = "SERVETEL_API_URL"},
+    {"timeout", 0, "DURATION", DURATION, AT(timeout_s), FOR_NETWORK,
+     "for the whole command (default: 30s)", .least = 1},
+    {"retries", 0, "N", NUMBER, AT(retries), FOR_NETWORK,
+     "further tries where that is safe (default: 2)", .most = 100},
+    {"cacert", 0, "FILE", TEXT, AT(cacert), FOR_NETWORK,
      "trust these certificates, not the system's"},
-    {"auth-scheme", 0, "raw|bearer", CHOICE, AT(auth_scheme), FOR_NETWORK, 0, 0, NULL,
+    {"auth-scheme", 0, "raw|bearer", CHOICE, AT(auth_scheme), FOR_NETWORK,
      "the form of a refresh's Authorization header"},
-
-    {"profile", 'p', "NAME", PROFILE, AT(profile), FOR_ALL, 0, 0, "SERVETEL_PROFILE",
-     "which account (default: default)"},
-    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL, 0, 0, "SERVETEL_AUTH_FILE",
-     "the cache file, in place of a profile's"},
-    {"quiet", 'q', NULL, FLAG, AT(quiet), FOR_ALL, 0, 0, NULL, "only errors on stderr"},
-    {"verbose", 'v', NULL, FLAG, AT(verbose), FOR_ALL, 0, 0, NULL,
+    {"profile", 'p', "NAME", PROFILE, AT(profile), FOR_ALL, "which account (default: default)",
+     .variable = "SERVETEL_PROFILE"},
+    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL, "the cache file, in place of a profile's",
+     .variable = "SERVETEL_AUTH_FILE"},
+    {"quiet", 'q', NULL, FLAG, AT(quiet), FOR_ALL, "only errors on stderr"},
+    {"verbose", 'v', NULL, FLAG, AT(verbose), FOR_ALL,
      "say what is done, and how long each request takes"},
-    {"help", 'h', NULL, FLAG, AT(help), FOR_ALL, 0, 0, NULL, "show this help"},
-    {"version", 0, NULL, FLAG, AT(version), FOR_ALL, 0, 0, NULL, "show the version"},
+    {"help", 'h', NULL, FLAG, AT(help), FOR_ALL, "show this help"},
+    {"version", 0, NULL, FLAG, AT(version), FOR_ALL, "show the version"},
 };
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])
 /* getopt_long gives an option's place in the table plus this: beyond all letters. */
@@ -172,18 +165,18 @@ static enum result set_value(struct options *options, const struct option_spec *
             return error_set(error, RESULT_USAGE, "%s is empty", source);
         break;
     case DURATION:
-        if (!read_number(value, true, &number) || number < spec->least || number > spec->most)
-            return error_set(error, RESULT_USAGE,
-                             "%s '%s' is no duration%s: give a whole number with s, m, h or d",
-                             source, value, spec->least > 0 ? " of a second or more" : "");
-        *(int64_t *)slot(options, spec) = number;
-        return RESULT_OK;
     case NUMBER:
-        if (!read_number(value, false, &number) || number < spec->least || number > spec->most)
+        if (read_number(value, spec->kind == DURATION, &number) && number >= spec->least &&
+            number <= (spec->kind == DURATION ? DURATION_MAX_S : spec->most)) {
+            *(int64_t *)slot(options, spec) = number;
+            return RESULT_OK;
+        }
+        if (spec->kind == NUMBER)
             return error_set(error, RESULT_USAGE, "%s '%s' is no whole number from %lld to %lld",
                              source, value, (long long)spec->least, (long long)spec->most);
-        *(int64_t *)slot(options, spec) = number;
-        return RESULT_OK;
+        return error_set(error, RESULT_USAGE,
+                         "%s '%s' is no duration%s: give a whole number with s, m, h or d", source,
+                         value, spec->least > 0 ? " of a second or more" : "");
     }
     *(const char **)slot(options, spec) = value;
     return RESULT_OK;
@@ -191,60 +184,10 @@ static enum result set_value(struct options *options, const struct option_spec *
 
 /* ---- did you mean ---- */
 
-static size_t least_of(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-
-    return least < c ? least : c;
-}
-
-/* Levenshtein's distance; names are short, so one row of 64 does. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[64], len = strlen(b);
-
-    if (len >= 63)
-        return len;
-    for (size_t j = 0; j <= len; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i] != '\0'; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i + 1;
-        for (size_t j = 0; j < len; j++) {
-            size_t above = row[j + 1];
-
-            row[j + 1] = least_of(above + 1, row[j] + 1, diagonal + (a[i] != b[j]));
-            diagonal = above;
-        }
-    }
-    return row[len];
-}
-
-const char *options_nearest(const char *typed, const char *const *names)
-{
-    const char *nearest = NULL;
-    /* A third of what was typed may be wrong: more is another word. */
-    size_t least = strlen(typed) / 3 + 1;
-
-    for (; *names != NULL; names++) {
-        size_t away = distance(typed, *names);
-
-        if (away <= least) {
-            least = away;
-            nearest = *names;
-            if (away == 0)
-                break;
-            least--;
-        }
-    }
-    return nearest;
-}
-
 /* argument: as typed. What follows an = may be a secret and is not repeated. */
 static enum result unknown_option(const char *argument, int users, struct error *error)
 {
-    const char *names[SPEC_COUNT + 1], *nearest = NULL;
+    const char *names[SPEC_COUNT + 1], *meant = NULL;
     size_t count = 0;
     int len = (int)strcspn(argument, "=");
 
@@ -259,15 +202,15 @@ static enum result unknown_option(const char *argument, int users, struct error 
         char typed[64];
 
         snprintf(typed, sizeof typed, "%.*s", len - 2, argument + 2);
-        nearest = options_nearest(typed, names);
+        meant = nearest(typed, names);
     }
     if (strcmp(argument, "--password") == 0 || strncmp(argument, "--password=", 11) == 0)
         return error_set(error, RESULT_USAGE,
                          "there is no option that carries a password, since every process could "
                          "read it: use --password-stdin, --password-file or --password-command");
-    if (nearest != NULL)
+    if (meant != NULL)
         return error_set(error, RESULT_USAGE, "unknown option '%.*s': did you mean '--%s'?", len,
-                         argument, nearest);
+                         argument, meant);
     return error_set(error, RESULT_USAGE, "unknown option '%.*s'", len, argument);
 }
 
@@ -404,6 +347,8 @@ enum result options_parse(struct options *options, int user, const char *name, b
             options->profile_is_flag = true;
         if (given[i] && specs[i].offset == AT(file))
             options->file_is_flag = true;
+        if (given[i] && specs[i].offset == AT(api_url))
+            options->api_url_is_flag = true;
     }
     if (options->help || options->version)
         return RESULT_OK; /* whatever the environment says */
@@ -426,12 +371,10 @@ static void add_line(struct buffer *text, const struct option_spec *spec)
         snprintf(line, sizeof line, "%s\n%*s%s\n", head, HELP_COLUMN, "", spec->help);
     else
         snprintf(line, sizeof line, "%-*s%s\n", HELP_COLUMN, head, spec->help);
-    if (!buffer_append_text(text, line))
-        return;
+    buffer_put(text, line);
     if (spec->variable != NULL) {
         snprintf(line, sizeof line, "%*s[%s]\n", HELP_COLUMN, "", spec->variable);
-        if (!buffer_append_text(text, line))
-            return;
+        buffer_put(text, line);
     }
 }
 
@@ -446,8 +389,7 @@ static void add_group(struct buffer *text, const char *title, int user, int grou
 
         if ((users & user) == 0 || (group == 0 ? !is_own : users != group))
             continue;
-        if (!any && !buffer_append_text(text, title))
-            return;
+        buffer_put(text, any ? "" : title);
         any = true;
         add_line(text, &specs[i]);
     }

@@ -21,7 +21,7 @@ enum option_users {
     FOR_STATUS = 8,
     FOR_LOGOUT = 16,
     FOR_EXEC = 32,
-    FOR_SCHEDULE = 64,
+    FOR_SCHEDULE = 64
 };
 #define FOR_ALL 127
 #define FOR_NETWORK (FOR_LOGIN | FOR_REFRESH | FOR_SHOW | FOR_EXEC)
@@ -31,7 +31,7 @@ enum option_users {
 /* Texts point into argv or the environment. Numbers are OPTION_UNSET where nothing was said. */
 struct options {
     const char *profile, *file;
-    bool profile_is_flag, file_is_flag;
+    bool profile_is_flag, file_is_flag, api_url_is_flag;
     bool quiet, verbose, help, version;
 
     const char *api_url, *cacert, *auth_scheme;
@@ -45,6 +45,7 @@ struct options {
     bool print, json, all, dry_run;
     int64_t min_ttl_s, jobs, complain_below_s;
     const char *on_change, *adopt;
+    bool rejected_stdin;
 
     bool cached, no_newline, claims;
     const char *format;
@@ -71,7 +72,5 @@ enum result options_parse(struct options *options, int user, const char *name, b
 
 /* Lines for the help of the command: its own options, then those that every command takes. */
 void options_help(int user, struct buffer *text);
-/* The nearest of the names (ended by NULL) to what was typed, or NULL if none is near. */
-const char *options_nearest(const char *typed, const char *const *names);
 
 #endif

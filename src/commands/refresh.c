@@ -1,18 +1,24 @@
 /* refresh: a new token for one profile, or for all of them at once. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/msg.h"
 #include "commands/command.h"
 #include "commands/token_file.h"
-#include "renewal/drive.h"
+#include "input/child.h"
+#include "input/source.h"
+#include "renewal/decide.h"
+#include "renewal/workers.h"
 #include "store/token.h"
 
 static struct renew_wish refresh_wish(const struct options *options)
 {
     struct renew_wish wish = command_wish(options);
 
+    if (options->all)
+        wish.api_url = NULL; /* each profile has its own */
     if (options->min_ttl_s != OPTION_UNSET)
         wish.keep_above_s = options->min_ttl_s;
     wish.on_change = options->on_change;
@@ -20,17 +26,15 @@ static struct renew_wish refresh_wish(const struct options *options)
     return wish;
 }
 
-static const char *action_name(const struct renewal *r)
-{
-    static const char *const names[RENEW_ACTIONS] = {
-        [RENEW_KEPT] = "kept",
-        [RENEW_RENEWED] = "renewed",
-        [RENEW_LOGGED_IN] = "logged-in",
-        [RENEW_ADOPTED] = "adopted",
-    };
-
-    return names[r->action];
-}
+/* In JSON, and to a person. */
+static const struct {
+    const char *id, *words;
+} actions[RENEW_ACTIONS] = {
+    [RENEW_KEPT] = {"kept", "kept the token of"},
+    [RENEW_RENEWED] = {"renewed", "renewed the token of"},
+    [RENEW_LOGGED_IN] = {"logged-in", "logged in again for a token of"},
+    [RENEW_ADOPTED] = {"adopted", "took the published token for"},
+};
 
 /* A temporary failure that cron need not hear of: the token still lasts long enough. */
 static bool is_bearable(const struct options *options, const struct renewal *r)
@@ -39,53 +43,19 @@ static bool is_bearable(const struct options *options, const struct renewal *r)
            profile_ttl_s(&r->profile, clock_epoch_s()) > options->complain_below_s;
 }
 
-static struct cJSON *describe(const struct renewal *r, enum result result)
+static struct cJSON *renewal_json(const struct renewal *r, enum result result)
 {
     struct cJSON *json = json_new_object();
 
     json_set_string(json, "profile", r->cache.name);
     if (result == RESULT_OK)
-        json_set_string(json, "action", action_name(r));
+        json_set_string(json, "action", actions[r->outcome.action].id);
     else
         json_set_integer(json, "exit_code", result_exit_code(result));
     if (r->error.result != RESULT_OK)
         json_set_string(json, "error", r->error.text);
-    if (r->profile.token != NULL && r->profile.expires_at != TOKEN_NO_EXPIRY) {
-        json_set_integer(json, "expires_at", r->profile.expires_at);
-        json_set_integer(json, "expires_in", profile_ttl_s(&r->profile, clock_epoch_s()));
-    }
+    command_set_expiry(json, &r->profile, clock_epoch_s());
     return json;
-}
-
-static int print_json(struct cJSON *json)
-{
-    char *text = json_print_line(json);
-    int code = command_print(text);
-
-    mem_free(text);
-    json_delete(json);
-    return code;
-}
-
-static void report(const struct renewal *r)
-{
-    char expiry[COMMAND_EXPIRY_SIZE];
-
-    command_expiry(&r->profile, expiry);
-    switch (r->action) {
-    case RENEW_KEPT:
-        msg_note("kept the token of '%s'; it lasts %s", r->cache.name, expiry);
-        break;
-    case RENEW_RENEWED:
-        msg_note("renewed the token of '%s'; it lasts %s", r->cache.name, expiry);
-        break;
-    case RENEW_ADOPTED:
-        msg_note("took the published token for '%s'; it lasts %s", r->cache.name, expiry);
-        break;
-    case RENEW_LOGGED_IN:
-        msg_note("logged in again for '%s'; the token lasts %s", r->cache.name, expiry);
-        break;
-    }
 }
 
 /* ---- one ---- */
@@ -93,31 +63,46 @@ static void report(const struct renewal *r)
 static int refresh_one(const struct options *options)
 {
     struct renew_wish wish = refresh_wish(options);
+    static const char what[] = "the token on stdin";
+    struct buffer rejected = BUFFER(CHILD_LINE_MAX);
+    enum result result;
+    struct error error;
+    char expiry[COMMAND_EXPIRY_SIZE];
     struct renewal r;
     int code = 0;
     bool bearable;
 
+    if (options->rejected_stdin &&
+        (source_read_all(STDIN_FILENO, what, clock_monotonic_ms() + wish.timeout_ms, &rejected,
+                         &error) != RESULT_OK ||
+         token_clean(&rejected, what, &error) != RESULT_OK)) {
+        buffer_clear(&rejected);
+        return command_fail(&error);
+    }
+    wish.rejected = rejected.data;
     renew_begin(&r, &wish, command_profile(options), options->file);
-    drive_one(&r, options->cacert, NULL);
+    result = command_renew(options, &r, NULL);
     bearable = is_bearable(options, &r);
-    if (r.error.result == RESULT_OK)
-        report(&r);
+    if (result == RESULT_OK)
+        msg_note("%s '%s'; it lasts %s", actions[r.outcome.action].words, r.cache.name,
+                 command_expiry(&r.profile, expiry));
     else if (bearable)
         msg_verbose("%s", r.error.text);
     else
         code = command_fail(&r.error);
-    if (r.error.result != RESULT_INTERRUPTED)
+    if (result != RESULT_INTERRUPTED)
         command_warn(&r);
     if (code == 0 && options->json)
-        code = print_json(describe(&r, RESULT_OK));
+        code = command_print_json(renewal_json(&r, RESULT_OK));
     /* A token that is stored is printed, even if the hook failed or the disk is unsure. */
-    if (options->print && (code == 0 || r.stored)) {
+    if (options->print && (code == 0 || r.outcome.stored)) {
         int printed = command_print(r.profile.token);
 
         code = printed != 0 ? printed : code;
     }
     token_file_sweep(&r.cache);
     renew_end(&r);
+    buffer_clear(&rejected);
     return code;
 }
 
@@ -133,33 +118,34 @@ struct all {
     struct cJSON *json;
 };
 
-static struct renewal *begin_next(void *user)
+static void show_progress(const struct all *all)
 {
-    struct all *all = user;
-    struct renewal *r;
-
-    if (all->begun == all->count)
-        return NULL;
-    r = mem_new(sizeof *r);
-    renew_begin(r, &all->wish, all->names[all->begun++], NULL);
-    return r;
+    if (all->ended < all->count)
+        msg_progress("refreshing: %zu of %zu", all->ended, all->count);
 }
 
-static void end_one(void *user, struct renewal *r)
+static const char *next_name(void *user)
 {
     struct all *all = user;
-    enum result result = is_bearable(all->options, r) ? RESULT_OK : r->error.result;
+
+    return all->begun == all->count ? NULL : all->names[all->begun++];
+}
+
+static void end_one(void *user, const struct renewal *r, enum result had)
+{
+    struct all *all = user;
+    enum result result = is_bearable(all->options, r) ? RESULT_OK : had;
 
     all->ended++;
     if (result == RESULT_OK)
-        all->actions[r->action]++;
-    else if (result == RESULT_INTERRUPTED && !r->stored)
+        all->actions[r->outcome.action]++;
+    else if (result == RESULT_INTERRUPTED && !r->outcome.stored)
         all->interrupted++;
     else
         all->failed++;
     if (result != RESULT_OK && result != RESULT_INTERRUPTED)
         msg_error("%s: %s", r->cache.name, r->error.text);
-    else if (r->error.result != RESULT_OK)
+    else if (had != RESULT_OK)
         msg_verbose("%s: %s", r->cache.name, r->error.text);
     if (result != RESULT_INTERRUPTED)
         command_warn(r);
@@ -167,17 +153,8 @@ static void end_one(void *user, struct renewal *r)
         token_file_sweep(&r->cache);
     all->worst = result_worse(all->worst, result);
     if (all->json != NULL)
-        json_add_to_array(all->json, "profiles", describe(r, result));
-    renew_end(r);
-    mem_free(r);
-}
-
-static void show_progress(void *user)
-{
-    const struct all *all = user;
-
-    if (all->ended < all->count)
-        msg_progress("refreshing: %zu of %zu", all->ended, all->count);
+        json_add_to_array(all->json, "profiles", renewal_json(r, result));
+    show_progress(all);
 }
 
 static int finish_all(struct all *all)
@@ -197,8 +174,8 @@ static int finish_all(struct all *all)
         json_set_integer(total, "kept", (int64_t)all->actions[RENEW_KEPT]);
         json_set_integer(total, "failed", (int64_t)all->failed);
         json_set_integer(total, "interrupted", (int64_t)interrupted);
-        json_set_object(all->json, "total", total);
-        printed = print_json(all->json);
+        json_set_item(all->json, "total", total);
+        printed = command_print_json(all->json);
         code = printed != 0 ? printed : code;
     }
     if (interrupted > 0)
@@ -212,12 +189,12 @@ static int finish_all(struct all *all)
 static int refresh_all(const struct options *options)
 {
     struct all all = {.options = options, .wish = refresh_wish(options)};
-    struct drive drive = {
+    struct workers workers = {
+        .wish = &all.wish,
         .cacert = options->cacert,
         .jobs = options->jobs == OPTION_UNSET ? OPTION_JOBS : (int)options->jobs,
-        .next = begin_next,
+        .next = next_name,
         .done = end_one,
-        .tick = show_progress,
         .user = &all,
     };
     struct error error;
@@ -231,7 +208,10 @@ static int refresh_all(const struct options *options)
     }
     if (options->json)
         all.json = json_new_object();
-    drive_all(&drive);
+    if (all.count < (size_t)workers.jobs)
+        workers.jobs = (int)all.count;
+    show_progress(&all);
+    workers_run(&workers);
     token_file_sweep_all();
     code = finish_all(&all);
     for (size_t i = 0; i < all.count; i++)
@@ -244,15 +224,7 @@ static int refresh_all(const struct options *options)
 
 static enum result foresee(const struct options *options, const char *name, const char *file)
 {
-    int64_t keep_above_s = options->min_ttl_s == OPTION_UNSET ? -1 : options->min_ttl_s;
-    static const char *const plans[] = {
-        [RENEW_PLAN_KEEP] = "would keep the token",
-        [RENEW_PLAN_EXCHANGE] = "would refresh the token",
-        [RENEW_PLAN_LOG_IN] = "would log in with the remembered password",
-        [RENEW_PLAN_COMMAND] = "would run the token command",
-        [RENEW_PLAN_WAIT] = "would send nothing",
-        [RENEW_PLAN_NONE] = "would fail",
-    };
+    struct renew_wish wish = refresh_wish(options);
     enum renew_plan plan = RENEW_PLAN_NONE;
     struct profile profile;
     struct cache cache;
@@ -264,11 +236,13 @@ static enum result foresee(const struct options *options, const char *name, cons
     result = cache_open(&cache, name, file, &error);
     if (result == RESULT_OK)
         result = cache_read(&cache, &profile, &error);
+    if (result == RESULT_OK)
+        result = profile_check_host(&profile, cache.name, wish.api_url, wish.api_url_from, &error);
     if (result == RESULT_OK) {
         char *line, expiry[COMMAND_EXPIRY_SIZE];
 
-        plan = renew_decide(&profile, keep_above_s, clock_epoch_s(), &why);
-        line = mem_format("%s: %s: %s", cache.name, plans[plan], why);
+        plan = decide(&profile, &wish, clock_epoch_s(), &why);
+        line = mem_format("%s: would %s: %s", cache.name, decide_plan_name(plan), why);
         if (profile_ttl_s(&profile, clock_epoch_s()) > 0) {
             char *more = mem_format("%s (it lasts %s)", line, command_expiry(&profile, expiry));
 
@@ -311,18 +285,17 @@ static int dry_run(const struct options *options)
 
 int cmd_refresh(const struct options *options)
 {
-    struct error error = {.result = RESULT_OK};
-
     if (options->all &&
         (options->profile_is_flag || options->file_is_flag || options->print || options->adopt))
-        error_set(&error, RESULT_USAGE,
-                  "--all goes with none of --profile, --file, --print and --adopt");
-    else if (options->print && options->json)
-        error_set(&error, RESULT_USAGE, "give only one of --print and --json");
-    else if (options->jobs != OPTION_UNSET && !options->all)
-        error_set(&error, RESULT_USAGE, "--jobs goes with --all");
-    if (error.result != RESULT_OK)
-        return command_fail(&error);
+        return command_misuse("--all goes with none of --profile, --file, --print and --adopt");
+    if (options->all && (options->api_url_is_flag || options->rejected_stdin))
+        return command_misuse("--all goes with neither --api-url nor --rejected-stdin");
+    if (options->rejected_stdin && options->dry_run)
+        return command_misuse("--rejected-stdin does not go with --dry-run");
+    if (options->print && options->json)
+        return command_misuse("give only one of --print and --json");
+    if (options->jobs != OPTION_UNSET && !options->all)
+        return command_misuse("--jobs goes with --all");
     if (options->dry_run)
         return dry_run(options);
     return options->all ? refresh_all(options) : refresh_one(options);

@@ -1,13 +1,15 @@
 /* schedule: a crontab line or systemd units that keep a profile's token fresh. */
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/msg.h"
+#include "base/process.h"
+#include "base/text.h"
 #include "commands/command.h"
 #include "store/token.h"
 
@@ -51,25 +53,6 @@ static char *own_path(void)
     return NULL;
 }
 
-static bool is_set(const char *variable)
-{
-    return variable != NULL && *variable != '\0';
-}
-
-static char *absolute(const char *path)
-{
-    char *here, *joined;
-
-    if (!is_set(path))
-        return NULL;
-    if (path[0] == '/')
-        return mem_copy(path);
-    here = realpath(".", NULL);
-    joined = here == NULL ? NULL : mem_format("%s/%s", here, path);
-    free(here);
-    return joined;
-}
-
 /* The same on each run for the same host and profile, different for others. */
 static unsigned spread(const char *profile, unsigned range)
 {
@@ -103,6 +86,7 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
     struct profile profile;
     struct cache cache;
     enum result result;
+    const char *place;
 
     *plan = (struct plan){.options = options};
     profile_init(&profile);
@@ -132,13 +116,15 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
     if (result != RESULT_OK)
         return result;
     /* --all is for the directory, wherever the environment says that one profile's file is. */
-    plan->file = options->all ? NULL : absolute(options->file);
-    plan->dir = plan->file != NULL ? NULL : absolute(getenv("SERVETEL_AUTH_DIR"));
+    place = options->all ? NULL : options->file;
+    if (place != NULL)
+        plan->file = process_absolute_path(place);
+    else if ((place = process_variable("SERVETEL_AUTH_DIR")) != NULL)
+        plan->dir = process_absolute_path(place);
     plan->program = own_path();
     if (plan->program == NULL)
         return error_set(error, RESULT_LOCAL, "cannot tell where this program is installed");
-    if (plan->file == NULL && ((options->file != NULL && !options->all) ||
-                               (plan->dir == NULL && is_set(getenv("SERVETEL_AUTH_DIR")))))
+    if (place != NULL && plan->file == NULL && plan->dir == NULL)
         return error_set(error, RESULT_LOCAL,
                          "cannot tell where the cache is from here: give its whole path");
     return RESULT_OK;
@@ -156,42 +142,33 @@ static void free_plan(struct plan *plan)
  */
 enum quoting { FOR_CRON, FOR_UNIT_COMMAND, FOR_UNIT_VARIABLE };
 
-/* The word within quotes, with an escape in front of each of the special characters. In secret
- * memory. */
+/* The word within quotes, in wiped memory. For sh a quote ends them, stands escaped, and begins
+ * them again. Cron ends the line at a bare %, and takes the backslash before another off; some
+ * crons also take the first of two backslashes off, all the one before a %: quotes end and begin
+ * after each. */
 static char *quoted(const char *word, enum quoting quoting)
 {
-    static const char safe[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
-    const char *doubled = quoting == FOR_UNIT_COMMAND ? "%$" : "%";
+    const char *doubled = quoting == FOR_UNIT_COMMAND ? "%$" : "%"; /* specifiers, variables */
     bool systemd = quoting != FOR_CRON;
-    char *out, *to;
+    const char *quote = systemd ? "\"" : "'";
+    struct buffer out = BUFFER(SIZE_MAX / 2);
 
-    if (*word != '\0' && strspn(word, safe) == strlen(word))
+    if (text_is_plain_word(word))
         return mem_copy(word);
-    to = out = mem_new(4 * strlen(word) + 3); /* a quote becomes four characters for sh */
-    *to++ = systemd ? '"' : '\'';
+    buffer_put(&out, quote);
     for (; *word != '\0'; word++) {
-        /* Cron ends the line at a bare %, and takes the backslash before another off. */
-        if (systemd ? strchr("\"\\", *word) != NULL : *word == '%') {
-            *to++ = '\\';
-        } else if (systemd && strchr(doubled, *word) != NULL) {
-            *to++ = *word; /* doubled: a specifier, a variable */
-        } else if (!systemd && *word == '\\') {
-            /* Some crons take the first of two backslashes off, all the one before a %: quotes
-             * end and begin again between this one and what follows. */
-            *to++ = '\\';
-            *to++ = '\'';
-            *to++ = '\'';
-            continue;
-        } else if (!systemd && *word == '\'') {
-            *to++ = '\''; /* out of the quotes, an escaped one, and in again */
-            *to++ = '\\';
-            *to++ = '\'';
-        }
-        *to++ = *word;
+        const char one[] = {*word, '\0'};
+        bool escapes = systemd ? *word == '"' || *word == '\\' : *word == '%';
+
+        buffer_put(&out, escapes                                     ? "\\"
+                         : systemd && strchr(doubled, *word) != NULL ? one
+                         : !systemd && *word == '\''                 ? "'\\'"
+                                                                     : "");
+        buffer_put(&out, one);
+        buffer_put(&out, !systemd && *word == '\\' ? "''" : "");
     }
-    *to = systemd ? '"' : '\'';
-    return out;
+    buffer_put(&out, quote);
+    return out.data;
 }
 
 /* A duration as a person would write it. */
@@ -355,19 +332,13 @@ int cmd_schedule(const struct options *options)
     char *text;
     int code;
 
-    if (options->all && (options->profile_is_flag || options->file_is_flag || options->adopt)) {
-        error_set(&error, RESULT_USAGE, "--all goes with none of --profile, --file and --adopt");
-        return command_fail(&error);
-    }
+    if (options->all && (options->profile_is_flag || options->file_is_flag || options->adopt))
+        return command_misuse("--all goes with none of --profile, --file and --adopt");
     if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
-        has_line_end(options->file)) {
-        error_set(&error, RESULT_USAGE, "neither cron nor systemd takes more than one line");
-        return command_fail(&error);
-    }
-    if (strcmp(kind, "cron") != 0 && strcmp(kind, "systemd") != 0) {
-        error_set(&error, RESULT_USAGE, "schedule knows cron and systemd");
-        return command_fail(&error);
-    }
+        has_line_end(options->file))
+        return command_misuse("neither cron nor systemd takes more than one line");
+    if (strcmp(kind, "cron") != 0 && strcmp(kind, "systemd") != 0)
+        return command_misuse("schedule knows cron and systemd");
     if (make_plan(options, &plan, &error) != RESULT_OK) {
         code = command_fail(&error);
     } else {

@@ -7,35 +7,39 @@
 #include "commands/command.h"
 #include "store/token.h"
 
-/* text with a backslash (or what `before` says) in front of each of `special`. */
-static bool append_escaped(struct buffer *out, const char *text, const char *special,
-                           const char *before, const char *after)
+/* text with `before` and `after` around each of `special`. */
+static void put_escaped(struct buffer *out, const char *text, const char *special,
+                        const char *before, const char *after)
 {
     for (; *text != '\0'; text++) {
+        const char one[] = {*text, '\0'};
         bool escape = strchr(special, *text) != NULL;
 
-        if ((escape && !buffer_append_text(out, before)) || !buffer_append(out, text, 1) ||
-            (escape && !buffer_append_text(out, after)))
-            return false;
+        buffer_put(out, escape ? before : "");
+        buffer_put(out, one);
+        buffer_put(out, escape ? after : "");
     }
-    return true;
 }
 
-static bool format_token(struct buffer *out, const char *format, const char *token)
+static void put_token(struct buffer *out, const char *format, const char *token)
 {
-    if (format == NULL || strcmp(format, "token") == 0)
-        return buffer_append_text(out, token);
-    if (strcmp(format, "header") == 0)
-        return buffer_append_text(out, "Authorization: Bearer ") && buffer_append_text(out, token);
-    if (strcmp(format, "curl") == 0)
-        return buffer_append_text(out, "header = \"Authorization: Bearer ") &&
-               append_escaped(out, token, "\"\\", "\\", "") && buffer_append_text(out, "\"");
-    /* env: a quote within quotes, as sh wants it: '\'' */
-    return buffer_append_text(out, "export SERVETEL_TOKEN='") &&
-           append_escaped(out, token, "'", "'\\", "'") && buffer_append_text(out, "'");
+    if (format == NULL || strcmp(format, "token") == 0) {
+        buffer_put(out, token);
+    } else if (strcmp(format, "header") == 0) {
+        buffer_put(out, "Authorization: Bearer ");
+        buffer_put(out, token);
+    } else if (strcmp(format, "curl") == 0) {
+        buffer_put(out, "header = \"Authorization: Bearer ");
+        put_escaped(out, token, "\"\\", "\\", "");
+        buffer_put(out, "\"");
+    } else { /* env: a quote within quotes, as sh wants it: '\'' */
+        buffer_put(out, "export SERVETEL_TOKEN='");
+        put_escaped(out, token, "'", "'\\", "'");
+        buffer_put(out, "'");
+    }
 }
 
-static char *describe(const struct options *options, const struct profile *profile)
+static char *token_json(const struct options *options, const struct profile *profile)
 {
     struct cJSON *json = json_new_object();
     char *text;
@@ -46,13 +50,7 @@ static char *describe(const struct options *options, const struct profile *profi
                     options->file != NULL ? options->file : command_profile(options));
     json_set_string(json, "email", profile->email);
     json_set_string(json, "api_url", profile->api_url);
-    if (profile->expires_at == TOKEN_NO_EXPIRY) {
-        json_set_null(json, "expires_at");
-        json_set_null(json, "expires_in");
-    } else {
-        json_set_integer(json, "expires_at", profile->expires_at);
-        json_set_integer(json, "expires_in", profile_ttl_s(profile, clock_epoch_s()));
-    }
+    command_set_expiry(json, profile, clock_epoch_s());
     text = json_print_line(json);
     json_delete(json);
     return text;
@@ -62,21 +60,21 @@ static enum result render(const struct options *options, const struct profile *p
                           struct buffer *out, struct error *error)
 {
     char *text = NULL;
-    bool fits;
 
     if (options->json) {
-        text = describe(options, profile);
+        text = token_json(options, profile);
     } else if (options->claims) {
         text = token_payload(profile->token);
         if (text == NULL)
             return error_set(error, RESULT_FAILED, "the token is no JWT: it has no claims to show");
     }
     if (text != NULL)
-        fits = buffer_append_text(out, text);
+        buffer_put(out, text);
     else
-        fits = format_token(out, options->format, profile->token);
+        put_token(out, options->format, profile->token);
     mem_free(text);
-    if (!fits || (!options->no_newline && !buffer_append_text(out, "\n")))
+    buffer_put(out, options->no_newline ? "" : "\n");
+    if (out->cut)
         return error_set(error, RESULT_FAILED, "the output is too large");
     return RESULT_OK;
 }
@@ -89,10 +87,8 @@ int cmd_show(const struct options *options)
     struct error error;
     enum result result;
 
-    if (options->json + options->claims + (options->format != NULL) > 1) {
-        error_set(&error, RESULT_USAGE, "give only one of --format, --json and --claims");
-        return command_fail(&error);
-    }
+    if (options->json + options->claims + (options->format != NULL) > 1)
+        return command_misuse("give only one of --format, --json and --claims");
     result = command_fresh_profile(options, &profile, &error);
     if (result == RESULT_OK)
         result = render(options, &profile, &out, &error);

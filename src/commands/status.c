@@ -7,28 +7,119 @@
 #include "base/msg.h"
 #include "commands/command.h"
 #include "commands/status_table.h"
+#include "renewal/decide.h"
+#include "store/advice.h"
+#include "store/lock.h"
 #include "store/token.h"
 
-/* ---- JSON ---- */
+/* ---- one profile ---- */
 
-static void set_text(struct cJSON *json, const char *name, const char *text)
+/* name or file as for cache_open; now is the epoch's second of the whole listing. */
+static void read_status(struct status *status, const char *name, const char *file, int64_t now)
 {
-    if (text != NULL)
-        json_set_string(json, name, text);
-    else
-        json_set_null(json, name);
+    struct cache cache;
+    bool readable;
+
+    profile_init(&status->profile);
+    status->error.result = RESULT_OK;
+    readable = cache_open(&cache, name, file, &status->error) == RESULT_OK &&
+               cache_read(&cache, &status->profile, &status->error) == RESULT_OK;
+    status->name = mem_copy(cache.name != NULL ? cache.name : name);
+    status->path = mem_copy(cache.path);
+    status->state = profile_state(&status->profile, now);
+    status->in_doubt = readable && cache_token_is_in_doubt(&cache, status->profile.token, 0);
+    cache_close(&cache);
 }
+
+static void clear_status(struct status *status)
+{
+    mem_free(status->name);
+    mem_free(status->path);
+    profile_clear(&status->profile);
+}
+
+char *status_warning(const struct status *status)
+{
+    const struct profile *p = &status->profile;
+    char *command = advice_login_command(status->name, status->path, p), *text = NULL;
+    char when[CLOCK_TEXT_SIZE];
+
+    if (p->blacklisted_at != 0 && profile_has_source(p))
+        text = mem_format("the service said on %s that the token is blacklisted: the next "
+                          "refresh logs in",
+                          clock_format(p->blacklisted_at, when));
+    else if (p->blacklisted_at != 0)
+        text = mem_format("the service said on %s that the token is blacklisted%s%s",
+                          clock_format(p->blacklisted_at, when),
+                          profile_login_was_refused(p) ? "" : ": run ",
+                          profile_login_was_refused(p) ? "" : command);
+    else if (status->in_doubt)
+        text = mem_format("a refresh ended without a clear answer, so the token is perhaps "
+                          "spent: if the next one is refused, %s%s",
+                          profile_has_source(p) ? "it logs in" : "run ",
+                          profile_has_source(p) ? "" : command);
+    mem_free(command);
+    return text;
+}
+
+bool status_is_usable(const struct status *status)
+{
+    return status->error.result == RESULT_OK &&
+           (status->state == PROFILE_VALID || status->state == PROFILE_EXPIRES_SOON ||
+            status->state == PROFILE_RENEWABLE);
+}
+
+/* For a person, and for a program. */
+static const struct state_name {
+    const char *words, *id;
+} state_names[] = {
+    [PROFILE_EMPTY] = {"no token", "no_token"},
+    [PROFILE_VALID] = {"valid", "valid"},
+    [PROFILE_EXPIRES_SOON] = {"expires soon", "expires_soon"},
+    [PROFILE_RENEWABLE] = {"expired, renewable", "renewable"},
+    [PROFILE_LOGIN_NEEDED] = {"login needed", "login_needed"},
+};
+/* No token either, but a password. */
+static const struct state_name obtainable = {"no token, renewable", "renewable"};
+
+static const struct state_name *state_name(const struct status *status)
+{
+    static const struct state_name unusable = {"unusable", "unusable"};
+
+    if (status->error.result == RESULT_NO_TOKEN)
+        return &state_names[PROFILE_EMPTY];
+    if (status->error.result != RESULT_OK)
+        return &unusable;
+    if (status->state == PROFILE_RENEWABLE && status->profile.token == NULL)
+        return &obtainable;
+    return &state_names[status->state];
+}
+
+const char *status_state(const struct status *status)
+{
+    return state_name(status)->words;
+}
+
+const char *status_source(const struct profile *p)
+{
+    return p->token_command != NULL      ? "token command"
+           : p->password_command != NULL ? "password command"
+           : p->password_file != NULL    ? "password file"
+                                         : NULL;
+}
+
+/* ---- JSON ---- */
 
 static void set_time(struct cJSON *json, const char *name, int64_t value)
 {
     if (value != 0)
         json_set_integer(json, name, value);
     else
-        json_set_null(json, name);
+        json_set_string(json, name, NULL);
 }
 
 /* Every member is always there, null when it says nothing, so that a program need not ask. */
-static struct cJSON *describe(const struct status *status, int64_t now)
+static struct cJSON *status_json(const struct status *status, int64_t now)
 {
     char fingerprint[TOKEN_FINGERPRINT_SIZE];
     const struct profile *p = &status->profile;
@@ -36,55 +127,45 @@ static struct cJSON *describe(const struct status *status, int64_t now)
 
     json_set_string(json, "profile", status->name);
     json_set_string(json, "file", status->path);
-    json_set_string(json, "state", status_state_id(status));
+    json_set_string(json, "state", state_name(status)->id);
     json_set_bool(json, "usable", status_is_usable(status));
-    set_text(json, "error", status->error.result != RESULT_OK ? status->error.text : NULL);
-    set_text(json, "email", p->email);
-    set_text(json, "api_url", p->api_url);
-    set_text(json, "token_type", p->token_type);
-    if (p->token != NULL && p->expires_at != TOKEN_NO_EXPIRY) {
-        json_set_integer(json, "expires_at", p->expires_at);
-        json_set_integer(json, "expires_in", profile_ttl_s(p, now));
-    } else {
-        json_set_null(json, "expires_at");
-        json_set_null(json, "expires_in");
-    }
+    json_set_string(json, "error", status->error.result != RESULT_OK ? status->error.text : NULL);
+    json_set_string(json, "email", p->email);
+    json_set_string(json, "api_url", p->api_url);
+    json_set_string(json, "token_type", p->token_type);
+    command_set_expiry(json, p, now);
     json_set_bool(json, "permanent", p->token != NULL && profile_is_permanent(p));
     set_time(json, "obtained_at", p->obtained_at);
     set_time(json, "logged_in_at", p->logged_in_at);
+    set_time(json, "refused_at", p->refused_at);
     set_time(json, "blacklisted_at", p->blacklisted_at);
     json_set_bool(json, "in_doubt", status->in_doubt);
-    set_time(json, "retry_at", p->retry_at);
+    set_time(json, "retry_at", decide_pause_s(p, now) > 0 ? p->retry_at : 0);
     set_time(json, "password_expires_at", p->password_expires_at);
-    set_text(json, "source", status_source(p));
-    set_text(json, "unattended_login", p->unattended_login);
+    json_set_string(json, "source", status_source(p));
+    json_set_string(json, "unattended_login", p->unattended_login);
     set_time(json, "unattended_login_at", p->unattended_login_at);
     if (p->token != NULL)
         token_fingerprint(p->token, fingerprint);
-    set_text(json, "fingerprint", p->token != NULL ? fingerprint : NULL);
+    json_set_string(json, "fingerprint", p->token != NULL ? fingerprint : NULL);
     return json;
 }
 
 static int print_json(const struct status *list, size_t count, int64_t now)
 {
     struct cJSON *json = json_new_object();
-    char *text;
-    int code;
 
     json_set_array(json, "profiles");
     for (size_t i = 0; i < count; i++)
-        json_add_to_array(json, "profiles", describe(&list[i], now));
-    text = json_print(json);
-    code = command_print(text);
-    mem_free(text);
-    json_delete(json);
-    return code;
+        json_add_to_array(json, "profiles", status_json(&list[i], now));
+    return command_print_json(json);
 }
 
 /* Where stdout is no terminal, what the notes would say goes to stderr. */
 static void warn(const struct status *status, int64_t now)
 {
-    char when[CLOCK_TEXT_SIZE], text[PROFILE_PASSWORD_TEXT_SIZE];
+    char *refused = advice_refused_password(status->name, status->path, &status->profile);
+    char text[PROFILE_PASSWORD_TEXT_SIZE];
     const char *password = profile_password_text(&status->profile, now, text);
     char *warning = status_warning(status);
 
@@ -93,14 +174,9 @@ static void warn(const struct status *status, int64_t now)
     if (warning != NULL)
         msg_warn("%s: %s", status->name, warning);
     mem_free(warning);
-    if (profile_login_was_refused(&status->profile)) {
-        char *command = cache_login_command(status->name, status->path, &status->profile);
-
-        msg_warn("unattended login refused for '%s' on %s: correct the password at its source, "
-                 "then run %s",
-                 status->name, clock_format(status->profile.unattended_login_at, when), command);
-        mem_free(command);
-    }
+    if (refused != NULL)
+        msg_warn("%s: %s", status->name, refused);
+    mem_free(refused);
     if (password != NULL)
         msg_warn("the password of '%s' %s: change it and log in again", status->name, password);
 }
@@ -136,7 +212,7 @@ static int show(const struct options *options, struct status *list, size_t count
         msg_note("no token is cached: run servetel-auth login");
     code = options->json ? print_json(list, count, now) : print_text(list, count, now);
     for (size_t i = 0; i < count; i++)
-        status_clear(&list[i]);
+        clear_status(&list[i]);
     return code != 0 ? code : result_exit_code(worst);
 }
 
@@ -150,14 +226,14 @@ int cmd_status(const struct options *options)
     int code;
 
     if (options->profile != NULL || options->file != NULL) {
-        status_read(&one, command_profile(options), options->file, now);
+        read_status(&one, command_profile(options), options->file, now);
         return show(options, &one, 1, now);
     }
     if (cache_list(&names, &count, &error) != RESULT_OK)
         return command_fail(&error);
     list = mem_new((count + 1) * sizeof *list);
     for (size_t i = 0; i < count; i++) {
-        status_read(&list[i], names[i], NULL, now);
+        read_status(&list[i], names[i], NULL, now);
         mem_free(names[i]);
     }
     mem_free(names);

@@ -1,5 +1,6 @@
 #include "commands/status_table.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,127 +10,14 @@
 #include "base/clock.h"
 #include "base/msg.h"
 #include "base/text.h"
-#include "store/cache.h"
+#include "renewal/decide.h"
+#include "store/advice.h"
 #include "store/token.h"
 #include "store/url.h"
 
 #define WIDTH_DEFAULT 80
 #define WIDTH_LEAST 60
 #define BAR_CELLS 6
-
-void status_read(struct status *status, const char *name, const char *file, int64_t now)
-{
-    struct cache cache;
-
-    profile_init(&status->profile);
-    status->error.result = cache_open(&cache, name, file, &status->error);
-    if (status->error.result == RESULT_OK)
-        status->error.result = cache_read(&cache, &status->profile, &status->error);
-    status->name = mem_copy(cache.name != NULL ? cache.name : name);
-    status->path = mem_copy(cache.path);
-    status->state = profile_state(&status->profile, now);
-    status->in_doubt = status->error.result == RESULT_OK &&
-                       cache_token_is_in_doubt(&cache, status->profile.token, 0);
-    cache_close(&cache);
-}
-
-void status_clear(struct status *status)
-{
-    mem_free(status->name);
-    mem_free(status->path);
-    profile_clear(&status->profile);
-}
-
-char *status_warning(const struct status *status)
-{
-    const struct profile *p = &status->profile;
-    char *command = cache_login_command(status->name, status->path, p), *text = NULL;
-    char when[CLOCK_TEXT_SIZE];
-
-    if (p->blacklisted_at != 0 && profile_has_source(p))
-        text = mem_format("the service said on %s that the token is blacklisted: the next "
-                          "refresh logs in",
-                          clock_format(p->blacklisted_at, when));
-    else if (p->blacklisted_at != 0)
-        text = mem_format("the service said on %s that the token is blacklisted%s%s",
-                          clock_format(p->blacklisted_at, when),
-                          profile_login_was_refused(p) ? "" : ": run ",
-                          profile_login_was_refused(p) ? "" : command);
-    else if (status->in_doubt)
-        text = mem_format("a refresh ended without a clear answer, so the token is perhaps "
-                          "spent: if the next one is refused, %s%s",
-                          profile_has_source(p) ? "it logs in" : "run ",
-                          profile_has_source(p) ? "" : command);
-    mem_free(command);
-    return text;
-}
-
-bool status_is_usable(const struct status *status)
-{
-    return status->error.result == RESULT_OK &&
-           (status->state == PROFILE_VALID || status->state == PROFILE_EXPIRES_SOON ||
-            status->state == PROFILE_RENEWABLE);
-}
-
-/* For a person, and for a program. */
-static const struct state_name {
-    const char *words, *id;
-} state_names[] = {
-    [PROFILE_EMPTY] = {"no token", "no_token"},
-    [PROFILE_VALID] = {"valid", "valid"},
-    [PROFILE_EXPIRES_SOON] = {"expires soon", "expires_soon"},
-    [PROFILE_RENEWABLE] = {"expired, renewable", "renewable"},
-    [PROFILE_LOGIN_NEEDED] = {"login needed", "login_needed"},
-};
-/* No token either, but a password. */
-static const struct state_name obtainable = {"no token, renewable", "renewable"};
-
-static const struct state_name *state_name(const struct status *status)
-{
-    static const struct state_name unusable = {"unusable", "unusable"};
-
-    if (status->error.result == RESULT_NO_TOKEN)
-        return &state_names[PROFILE_EMPTY];
-    if (status->error.result != RESULT_OK)
-        return &unusable;
-    if (status->state == PROFILE_RENEWABLE && status->profile.token == NULL)
-        return &obtainable;
-    return &state_names[status->state];
-}
-
-const char *status_state(const struct status *status)
-{
-    return state_name(status)->words;
-}
-
-const char *status_state_id(const struct status *status)
-{
-    return state_name(status)->id;
-}
-
-const char *status_source(const struct profile *p)
-{
-    return p->token_command != NULL      ? "token command"
-           : p->password_command != NULL ? "password command"
-           : p->password_file != NULL    ? "password file"
-                                         : NULL;
-}
-
-/* The host, or NULL where the cached URL is none. In secret memory. */
-static char *host_of(const struct profile *p)
-{
-    const char *url = p->api_url != NULL ? p->api_url : URL_DEFAULT;
-    struct error ignored;
-
-    return url_check(url, &ignored) == RESULT_OK ? url_host(url) : NULL;
-}
-
-static void fingerprint_of(const struct profile *p, char fingerprint[TOKEN_FINGERPRINT_SIZE])
-{
-    fingerprint[0] = '\0';
-    if (p->token != NULL)
-        token_fingerprint(p->token, fingerprint);
-}
 
 /* ---- columns ---- */
 
@@ -157,25 +45,26 @@ static char *left_text(const struct profile *p, int64_t now)
 static struct row make_row(const struct status *status, int64_t now)
 {
     const struct profile *p = &status->profile;
-    char fingerprint[TOKEN_FINGERPRINT_SIZE];
-    bool readable = status->error.result == RESULT_OK;
-    char *host = readable ? host_of(p) : NULL;
+    char fingerprint[TOKEN_FINGERPRINT_SIZE] = "-";
+    const char *url = profile_api_url(p, NULL);
+    struct error ignored;
+    bool has_host = status->error.result == RESULT_OK && url_check(url, &ignored) == RESULT_OK;
     struct row row;
 
-    fingerprint_of(p, fingerprint);
+    if (p->token != NULL)
+        token_fingerprint(p->token, fingerprint);
     row.cells[PROFILE] = mem_copy(status->name);
     row.cells[LOGIN] = mem_copy(p->email != NULL ? p->email : "-");
-    row.cells[HOST] = mem_copy(host != NULL ? host : "-");
+    row.cells[HOST] = has_host ? url_host(url) : mem_copy("-");
     row.cells[LEFT] = left_text(p, now);
     row.cells[STATE] = mem_copy(status_state(status));
     row.cells[RENEWAL] = mem_copy(p->token == NULL           ? "-"
                                   : status_source(p) != NULL ? status_source(p)
                                   : profile_is_permanent(p)  ? "never"
                                                              : "refresh only");
-    row.cells[TOKEN] = mem_copy(*fingerprint != '\0' ? fingerprint : "-");
+    row.cells[TOKEN] = mem_copy(fingerprint);
     for (int i = 0; i < COLUMNS; i++)
         text_clean(row.cells[i]);
-    mem_free(host);
     return row;
 }
 
@@ -183,23 +72,6 @@ static void free_row(struct row *row)
 {
     for (int i = 0; i < COLUMNS; i++)
         mem_free(row->cells[i]);
-}
-
-/* All of it is gathered first: a table is printed whole or not at all. */
-static void put(struct buffer *out, const char *text)
-{
-    if (!buffer_append_text(out, text))
-        return; /* thousands of profiles, megabytes of table: cut */
-}
-
-static void put_plain(struct buffer *out, const struct row *row)
-{
-    for (int i = 0; i < COLUMNS; i++) {
-        if (i == RENEWAL)
-            continue;
-        put(out, row->cells[i]);
-        put(out, i + 1 < COLUMNS ? "\t" : "\n");
-    }
 }
 
 /* ---- the table ---- */
@@ -241,8 +113,9 @@ static void put_bar(struct buffer *out, const struct profile *p, int64_t now, bo
     if (full == 0 && ttl_s > 0 && p->token != NULL)
         full = 1;
     for (int i = 0; i < BAR_CELLS; i++)
-        put(out, utf8 ? (i < full ? "\xe2\x96\x88" : "\xe2\x96\x91") : (i < full ? "#" : "."));
-    put(out, " ");
+        buffer_put(out,
+                   utf8 ? (i < full ? "\xe2\x96\x88" : "\xe2\x96\x91") : (i < full ? "#" : "."));
+    buffer_put(out, " ");
 }
 
 static const char *state_colour(const struct status *status)
@@ -265,9 +138,9 @@ static size_t characters(const char *text)
 static void put_cell(struct buffer *out, char *text, size_t width)
 {
     text_cut(text, width);
-    put(out, text);
+    buffer_put(out, text);
     for (size_t len = characters(text); len < width; len++)
-        put(out, " ");
+        buffer_put(out, " ");
 }
 
 static const char *const heads[] = {"PROFILE", "LOGIN",   "HOST", "LEFT",
@@ -303,8 +176,8 @@ static void choose_widths(size_t widths[COLUMNS], struct row *rows, size_t count
     }
     if (total > limit) { /* LEFT says "ended" already */
         for (size_t r = 0; r < count; r++) {
-            if (strcmp(rows[r].cells[STATE], state_names[PROFILE_RENEWABLE].words) == 0)
-                mem_replace(&rows[r].cells[STATE], state_names[PROFILE_RENEWABLE].id);
+            if (strcmp(rows[r].cells[STATE], "expired, renewable") == 0)
+                mem_replace(&rows[r].cells[STATE], "renewable");
         }
         total -= widths[STATE];
         widths[STATE] = widest_cell(rows, count, STATE);
@@ -335,11 +208,11 @@ static void put_rows(struct buffer *out, const struct status *list, struct row *
         if (widths[i] == 0)
             continue;
         head = mem_copy(heads[i]);
-        put(out, colour ? "\033[1m" : "");
+        buffer_put(out, colour ? "\033[1m" : "");
         put_cell(out, head,
                  i + 1 == COLUMNS ? strlen(head) : widths[i] + (i == LEFT ? BAR_CELLS + 1 : 0));
-        put(out, colour ? "\033[0m" : "");
-        put(out, i + 1 < COLUMNS ? "  " : "\n");
+        buffer_put(out, colour ? "\033[0m" : "");
+        buffer_put(out, i + 1 < COLUMNS ? "  " : "\n");
         mem_free(head);
     }
     for (size_t r = 0; r < count; r++) {
@@ -349,82 +222,71 @@ static void put_rows(struct buffer *out, const struct status *list, struct row *
             if (i == LEFT)
                 put_bar(out, &list[r].profile, now, utf8);
             if (i == STATE && colour)
-                put(out, state_colour(&list[r]));
+                buffer_put(out, state_colour(&list[r]));
             if (i + 1 < COLUMNS)
                 put_cell(out, rows[r].cells[i], widths[i]);
             else
-                put(out, rows[r].cells[i]);
+                buffer_put(out, rows[r].cells[i]);
             if (i == STATE && colour)
-                put(out, "\033[0m");
-            put(out, i + 1 < COLUMNS ? "  " : "\n");
+                buffer_put(out, "\033[0m");
+            buffer_put(out, i + 1 < COLUMNS ? "  " : "\n");
         }
     }
 }
 
 /* ---- what a person should know besides ---- */
 
-static void put_note(struct buffer *out, const struct status *status, const char *text)
+static void PRINTF_LIKE(3, 4)
+    put_note(struct buffer *out, const struct status *status, const char *format, ...)
 {
-    char *line = mem_format("%s: %s", status->name, text);
+    char text[ERROR_TEXT_SIZE], *line;
+    va_list args;
 
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    line = mem_join(status->name, ": ", text);
     text_clean(line);
-    put(out, line);
-    put(out, "\n");
+    buffer_put(out, line);
+    buffer_put(out, "\n");
     mem_free(line);
 }
 
 static void put_notes(struct buffer *out, const struct status *status, int64_t now, bool alone)
 {
     const struct profile *p = &status->profile;
-    char password[PROFILE_PASSWORD_TEXT_SIZE];
-    char when[CLOCK_TEXT_SIZE], text[512], *warning = status_warning(status);
+    char password[PROFILE_PASSWORD_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
+    char *warning = status_warning(status);
+    char *refused = advice_refused_password(status->name, status->path, p);
+    int64_t since = p->logged_in_at != 0 ? p->logged_in_at : p->obtained_at;
 
-    if (status->error.result != RESULT_OK) {
-        put_note(out, status, status->error.text);
-        mem_free(warning);
-        return;
-    }
-    if (profile_login_was_refused(p)) {
-        char *command = cache_login_command(status->name, status->path, p);
-        char *refused = mem_format("unattended login refused on %s: correct the password at its "
-                                   "source, then run %s",
-                                   clock_format(p->unattended_login_at, when), command);
-
-        put_note(out, status, refused);
-        mem_free(refused);
-        mem_free(command);
-    }
+    if (status->error.result != RESULT_OK)
+        put_note(out, status, "%s", status->error.text);
+    if (refused != NULL)
+        put_note(out, status, "%s", refused);
     if (warning != NULL)
-        put_note(out, status, warning);
+        put_note(out, status, "%s", warning);
+    mem_free(refused);
     mem_free(warning);
-    if (p->retry_at > now) {
-        snprintf(text, sizeof text, "the service asked not to be asked before %s",
+    if (decide_pause_s(p, now) > 0)
+        put_note(out, status, "the service asked not to be asked before %s",
                  clock_format(p->retry_at, when));
-        put_note(out, status, text);
-    }
-    if (profile_password_text(p, now, password) != NULL) {
-        snprintf(text, sizeof text, "the password %s", profile_password_text(p, now, password));
-        put_note(out, status, text);
-    }
+    if (profile_password_text(p, now, password) != NULL)
+        put_note(out, status, "the password %s", profile_password_text(p, now, password));
     if (!alone || p->token == NULL)
         return;
-    if (p->expires_at != TOKEN_NO_EXPIRY && p->blacklisted_at == 0) {
-        snprintf(text, sizeof text, "the token %s %s",
-                 p->expires_at <= now ? "ended" : "lasts until", clock_format(p->expires_at, when));
-        put_note(out, status, text);
-    }
-    if (profile_login_was_refused(p) || p->blacklisted_at != 0)
+    if (p->expires_at != TOKEN_NO_EXPIRY && p->blacklisted_at == 0)
+        put_note(out, status, "the token %s %s", p->expires_at <= now ? "ended" : "lasts until",
+                 clock_format(p->expires_at, when));
+    if (profile_login_was_refused(p) || p->blacklisted_at != 0 || p->refused_at != 0)
         return;
     if (status_source(p) != NULL)
-        snprintf(text, sizeof text, "renews itself, with its %s", status_source(p));
+        put_note(out, status, "renews itself, with its %s", status_source(p));
     else if (profile_is_permanent(p))
-        snprintf(text, sizeof text, "a permanent token: never renewed");
+        put_note(out, status, "a permanent token: never renewed");
     else
-        snprintf(text, sizeof text, "can be renewed until about %s, then log in again",
-                 clock_format((p->logged_in_at != 0 ? p->logged_in_at : p->obtained_at) +
-                                  PROFILE_RENEWABLE_S,
-                              when));
-    put_note(out, status, text);
+        put_note(out, status, "can be renewed until about %s, then log in again",
+                 clock_format(since + PROFILE_RENEWABLE_S, when));
 }
 
 void status_columns(struct buffer *out, const struct status *list, size_t count, int64_t now)
@@ -432,7 +294,12 @@ void status_columns(struct buffer *out, const struct status *list, size_t count,
     for (size_t i = 0; i < count; i++) {
         struct row row = make_row(&list[i], now);
 
-        put_plain(out, &row);
+        for (int c = 0; c < COLUMNS; c++) {
+            if (c == RENEWAL)
+                continue;
+            buffer_put(out, row.cells[c]);
+            buffer_put(out, c + 1 < COLUMNS ? "\t" : "\n");
+        }
         free_row(&row);
     }
 }

@@ -3,17 +3,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "store/lock.h"
 
 #define INFIX ".exec."
 /* Digits of the number in the name; not a pid, which another container may have too. */
@@ -30,26 +28,18 @@ static const char *base_name(const char *path)
 }
 
 /* Makes and locks a lock file of its own. */
-static bool make_lock(struct token_file *file, const char *dir, const char *base)
+static enum result make_lock(struct token_file *file, const char *dir, const char *base,
+                             struct error *error)
 {
-    struct stat held, there;
+    enum result result = RESULT_TEMPORARY;
 
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < TRIES && result != RESULT_OK; i++) {
         mem_free(file->lock_path);
         file->lock_path = mem_format("%s/.%s" INFIX "%0*llx", dir, base, DIGITS,
                                      (unsigned long long)clock_jitter((int64_t)1 << 4 * DIGITS));
-        file->lock_fd = fd_open(file->lock_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
-        if (file->lock_fd < 0 && errno != EEXIST)
-            return false;
-        if (file->lock_fd >= 0 && fchmod(file->lock_fd, 0600) == 0 &&
-            fd_lock(file->lock_fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->lock_fd, &held) == 0 &&
-            lstat(file->lock_path, &there) == 0 && held.st_ino == there.st_ino)
-            return true;
-        if (file->lock_fd >= 0)
-            unlink(file->lock_path);
-        fd_close(&file->lock_fd);
+        result = lock_file(file->lock_path, O_CREAT | O_EXCL, &file->lock_fd, error);
     }
-    return false;
+    return result == RESULT_TEMPORARY ? error->result = RESULT_LOCAL : result;
 }
 
 enum result token_file_open(struct token_file *file, const struct cache *cache, const char *token,
@@ -57,21 +47,21 @@ enum result token_file_open(struct token_file *file, const struct cache *cache, 
 {
     const char *base = base_name(cache->target);
     char *dir = realpath(cache->dir_path, NULL);
+    enum result result;
 
     *file = (struct token_file){.lock_fd = -1};
     if (dir == NULL)
         return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->dir_path,
                          strerror(errno));
     token_file_sweep(cache);
-    if (make_lock(file, dir, base)) {
+    result = make_lock(file, dir, base, error);
+    if (result == RESULT_OK) {
         file->path = mem_join(file->lock_path, ".token");
         file->temp_path = mem_join(file->path, ".tmp");
-        error->result = token_file_write(file, token, error);
-    } else {
-        error_set(error, RESULT_LOCAL, "cannot write '%s': %s", file->lock_path, strerror(errno));
+        result = token_file_write(file, token, error);
     }
     free(dir);
-    return error->result;
+    return result;
 }
 
 /* Not synced to the disk: nobody needs it after the program. */
@@ -131,9 +121,10 @@ static void remove_if_dead(const char *dir, const char *name)
 {
     char *lock_path = mem_join(dir, "/", name);
     char *path = mem_join(lock_path, ".token"), *temp_path = mem_join(path, ".tmp");
-    int fd = fd_open(lock_path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+    struct error ignored;
+    int fd;
 
-    if (fd >= 0 && fd_lock(fd, LOCK_EX | LOCK_NB) == 0) {
+    if (lock_file(lock_path, 0, &fd, &ignored) == RESULT_OK) {
         unlink(temp_path);
         unlink(path);
         unlink(lock_path);

@@ -10,8 +10,6 @@
 #ifndef TOKEN_FILE_H
 #define TOKEN_FILE_H
 
-#include <stdbool.h>
-
 #include "base/result.h"
 #include "store/cache.h"
 

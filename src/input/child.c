@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -29,13 +29,6 @@ static bool has_terminal(void)
     return foreground;
 }
 
-static bool is_same_variable(const char *a, const char *b)
-{
-    size_t len = strcspn(a, "=");
-
-    return strncmp(a, b, len) == 0 && b[len] == '=';
-}
-
 char **child_environment(const char *const *extra)
 {
     size_t count = 0, len = 0;
@@ -50,7 +43,7 @@ char **child_environment(const char *const *extra)
         bool replaced = false;
 
         for (const char *const *x = extra; x != NULL && *x != NULL; x++)
-            replaced = replaced || is_same_variable(*x, *e);
+            replaced = replaced || strncmp(*x, *e, strcspn(*x, "=") + 1) == 0;
         if (!replaced)
             merged[len++] = *e;
     }
@@ -59,8 +52,20 @@ char **child_environment(const char *const *extra)
     return merged;
 }
 
-static _Noreturn void become(const char *command, char **environment, int in, int out,
-                             bool own_group)
+/* What runs. Owned by child_run(). */
+struct running {
+    const struct child *child;
+    pid_t pid; /* 0 when it has ended */
+    bool own_group;
+    int out_fd, in_fd; /* -1 when closed */
+    size_t input_done;
+    bool line_ended, line_too_long;
+    int status; /* as from waitpid, once it ended */
+};
+
+/* Between fork and exec in a program that may have threads: system calls only. */
+static _Noreturn void become_shell(const char *command, char **environment, int in, int out,
+                                   bool own_group)
 {
     char shell[] = "sh", option[] = "-c";
     char *argv[] = {shell, option, (char *)(uintptr_t)command, NULL};
@@ -68,161 +73,153 @@ static _Noreturn void become(const char *command, char **environment, int in, in
     if (own_group)
         setpgid(0, 0);
     process_restore();
-    environ = environment;
     if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
-        execvp("/bin/sh", argv);
+        execve("/bin/sh", argv, environment);
     _exit(127);
 }
 
-enum result child_start(struct child *child, const char *command, const struct buffer *input,
-                        const char *const *environment, bool want_output, struct error *error)
+static enum result start(struct running *running, const struct child *child, struct error *error)
 {
-    int in[2] = {-1, -1}, out[2] = {-1, -1};
-    char **merged = NULL;
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, number;
+    bool wants_output = child->line != NULL;
+    char **merged;
 
-    *child = (struct child){.out_fd = -1, .in_fd = -1, .line = BUFFER(CHILD_LINE_MAX)};
-    if (input == NULL)
+    *running = (struct running){.child = child, .pid = -1, .out_fd = -1, .in_fd = -1};
+    if (child->input == NULL)
         in[0] = fd_open("/dev/null", O_RDONLY);
     else if (fd_pipe(in) == 0)
         fcntl(in[0], F_SETFL, 0); /* the command's end is an ordinary one */
-    if (want_output && fd_pipe(out) == 0)
+    if (wants_output && fd_pipe(out) == 0)
         fcntl(out[1], F_SETFL, 0);
-    if (in[0] >= 0 && (!want_output || out[0] >= 0)) {
-        merged = child_environment(environment);
-        child->own_group = !has_terminal();
-        child->pid = fork();
-        if (child->pid == 0)
-            become(command, merged, in[0], want_output ? out[1] : STDERR_FILENO, child->own_group);
-    } else {
-        child->pid = -1;
+    if (in[0] >= 0 && (!wants_output || out[0] >= 0)) {
+        merged = child_environment(child->environment);
+        running->own_group = !has_terminal();
+        running->pid = fork();
+        if (running->pid == 0)
+            become_shell(child->command, merged, in[0], wants_output ? out[1] : STDERR_FILENO,
+                         running->own_group);
+        if (running->pid > 0 && running->own_group)
+            setpgid(running->pid, running->pid); /* whichever of the two comes first */
+        mem_free(merged);
     }
-    if (child->pid < 0) {
-        child->pid = 0;
-        error_set(error, RESULT_LOCAL, "cannot run a command: %s", strerror(errno));
-        fd_close(&in[1]);
-        fd_close(&out[0]);
-    } else {
-        error->result = RESULT_OK;
-        if (child->own_group)
-            setpgid(child->pid, child->pid); /* whichever of the two comes first */
-    }
-    mem_free(merged);
+    number = errno;
     fd_close(&in[0]);
     fd_close(&out[1]);
-    child->in_fd = in[1];
-    child->out_fd = out[0];
-    child->input = input;
-    return error->result;
+    running->in_fd = in[1];
+    running->out_fd = out[0];
+    if (running->pid > 0)
+        return RESULT_OK;
+    running->pid = 0;
+    return error_set(error, RESULT_FAILED, "could not be started: %s", strerror(number));
 }
 
-static void feed(struct child *child)
+static void feed(struct running *running)
 {
-    while (child->in_fd >= 0) {
-        size_t left = child->input->len - child->input_done;
+    const struct buffer *input = running->child->input;
+
+    while (running->in_fd >= 0) {
+        size_t left = input->len - running->input_done;
         ssize_t len = left == 0 ? 0
-                                : write(child->in_fd, child->input->data + child->input_done, left);
+                                : write(running->in_fd, input->data + running->input_done, left);
 
         if (len < 0 && errno == EINTR)
             continue;
         if (len < 0 && errno == EAGAIN)
             return;
         if (len <= 0) /* all written, or the command does not care to read it */
-            fd_close(&child->in_fd);
+            fd_close(&running->in_fd);
         else
-            child->input_done += (size_t)len;
+            running->input_done += (size_t)len;
     }
 }
 
-static void keep_first_line(struct child *child, const char *text, size_t len)
+static void keep_first_line(struct running *running, const char *text, size_t len)
 {
     size_t end = 0;
 
-    if (child->line_ended)
+    if (running->line_ended)
         return;
     while (end < len && text[end] != '\n')
         end++;
-    child->line_ended = end < len;
-    if (!buffer_append(&child->line, text, end))
-        child->line_too_long = true;
+    running->line_ended = end < len;
+    if (!buffer_append(running->child->line, text, end))
+        running->line_too_long = true;
 }
 
-static void drain(struct child *child)
+static void drain(struct running *running)
 {
     char chunk[4096];
 
-    while (child->out_fd >= 0) {
-        ssize_t len = fd_read(child->out_fd, chunk, sizeof chunk);
+    while (running->out_fd >= 0) {
+        ssize_t len = FD_RETRY(read(running->out_fd, chunk, sizeof chunk));
 
         if (len < 0 && errno == EAGAIN)
             return;
         if (len <= 0) {
-            fd_close(&child->out_fd);
+            fd_close(&running->out_fd);
             return;
         }
-        keep_first_line(child, chunk, (size_t)len);
+        keep_first_line(running, chunk, (size_t)len);
         mem_wipe(chunk, (size_t)len);
     }
 }
 
-bool child_step(struct child *child)
+/* True once it ended. Reaped first, drained after: what a dead command had printed is all there. A
+ * grandchild that keeps the pipe open is not waited for. */
+static bool has_ended(struct running *running)
 {
-    if (child->pid == 0)
-        return true;
-    feed(child);
-    /* Reaped first, drained after: what a dead command had printed is all there. A grandchild that
-     * keeps the pipe open is not waited for. */
-    if (waitpid(child->pid, &child->status, WNOHANG) != child->pid) {
-        drain(child);
+    feed(running);
+    if (waitpid(running->pid, &running->status, WNOHANG) != running->pid) {
+        drain(running);
         return false;
     }
-    child->pid = 0;
-    drain(child);
-    fd_close(&child->out_fd);
-    fd_close(&child->in_fd);
-    if (child->line.len > 0 && child->line.data[child->line.len - 1] == '\r')
-        child->line.data[--child->line.len] = '\0';
+    running->pid = 0;
+    drain(running);
     return true;
 }
 
-int child_fd(const struct child *child)
+static enum result judge(const struct running *running, struct error *error)
 {
-    return child->pid == 0 ? -1 : child->out_fd;
-}
+    struct buffer *line = running->child->line;
 
-enum result child_result(const struct child *child, struct error *error)
-{
-    if (WIFSIGNALED(child->status))
-        return error_set(error, RESULT_FAILED, "died of signal %d", WTERMSIG(child->status));
-    if (WEXITSTATUS(child->status) != 0)
-        return error_set(error, RESULT_FAILED, "exited with %d", WEXITSTATUS(child->status));
+    if (WIFSIGNALED(running->status))
+        return error_set(error, RESULT_FAILED, "died of signal %d", WTERMSIG(running->status));
+    if (WEXITSTATUS(running->status) != 0)
+        return error_set(error, RESULT_FAILED, "exited with %d", WEXITSTATUS(running->status));
+    if (running->line_too_long)
+        return error_set(error, RESULT_FAILED, "printed too long a line");
+    if (line != NULL && line->len > 0 && line->data[line->len - 1] == '\r')
+        line->data[--line->len] = '\0';
     return RESULT_OK;
 }
 
-void child_kill(struct child *child)
+/* Ends it if it still runs. */
+static void end(struct running *running)
 {
-    if (child->pid != 0) {
-        kill(child->own_group ? -child->pid : child->pid, SIGKILL);
-        while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
+    if (running->pid > 0) {
+        kill(running->own_group ? -running->pid : running->pid, SIGKILL);
+        while (waitpid(running->pid, &running->status, 0) < 0 && errno == EINTR)
             continue;
-        child->pid = 0;
     }
-    fd_close(&child->out_fd);
-    fd_close(&child->in_fd);
-    buffer_clear(&child->line);
+    fd_close(&running->out_fd);
+    fd_close(&running->in_fd);
 }
 
-enum result child_wait(struct child *child, int64_t deadline_ms, struct error *error)
+enum result child_run(const struct child *child, int64_t deadline_ms, struct error *error)
 {
-    while (!child_step(child)) {
-        int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        struct pollfd fds[] = {{.fd = child_fd(child), .events = POLLIN},
-                               {.fd = signals_fd(), .events = POLLIN}};
+    struct running running;
+    enum result result = start(&running, child, error);
 
-        if (signals_caught())
-            return error_set(error, RESULT_INTERRUPTED, "interrupted");
-        if (left_ms <= 0)
-            return error_set(error, RESULT_TEMPORARY, "did not end in time");
-        poll(fds, 2, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS);
+    while (result == RESULT_OK && !has_ended(&running)) {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+
+        if (signals_wait(running.out_fd, left_ms < LOOK_MS ? left_ms : LOOK_MS))
+            result = error_set(error, RESULT_INTERRUPTED, "interrupted");
+        else if (left_ms <= 0)
+            result = error_set(error, RESULT_TEMPORARY, "did not end in time");
     }
-    return RESULT_OK;
+    if (result == RESULT_OK)
+        result = judge(&running, error);
+    end(&running);
+    return result;
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "input/child.h"
 
 enum result source_check(const struct buffer *password, const char *what, struct error *error)
 {
@@ -32,18 +33,17 @@ enum result source_check(const struct buffer *password, const char *what, struct
 /* Until fd has something to read. */
 static enum result wait_readable(int fd, const char *what, int64_t deadline_ms, struct error *error)
 {
-    for (;;) {
-        struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
-                               {.fd = signals_fd(), .events = POLLIN}};
-        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+    struct pollfd now = {.fd = fd, .events = POLLIN};
+    int64_t left_ms;
 
-        if (signals_caught())
+    do {
+        left_ms = deadline_ms - clock_monotonic_ms();
+        if (signals_wait(fd, left_ms))
             return error_set(error, RESULT_INTERRUPTED, "interrupted");
-        if (left_ms <= 0)
-            return error_set(error, RESULT_TEMPORARY, "%s did not come in time", what);
-        if (poll(fds, 2, (int)(left_ms > 60000 ? 60000 : left_ms)) > 0 && fds[0].revents != 0)
+        if (poll(&now, 1, 0) > 0)
             return RESULT_OK;
-    }
+    } while (left_ms > 0);
+    return error_set(error, RESULT_TEMPORARY, "%s did not come in time", what);
 }
 
 /* One read of at most size bytes, *len of them got (0 at the end); a person at a terminal may take
@@ -67,37 +67,44 @@ static enum result read_some(int fd, const char *what, int64_t deadline_ms, char
     return RESULT_OK;
 }
 
+/* Up to a line's end, or all of it; a line byte by byte, since what follows is for others. */
+static enum result read_text(int fd, const char *what, int64_t deadline_ms, bool is_line,
+                             struct buffer *text, bool *fits, struct error *error)
+{
+    char chunk[1024];
+    size_t len = 0;
+    bool ended = false;
+
+    for (*fits = true; !ended && *fits;) {
+        if (read_some(fd, what, deadline_ms, chunk, is_line ? 1 : sizeof chunk, &len, error) !=
+            RESULT_OK)
+            return error->result;
+        ended = len == 0 || (is_line && chunk[0] == '\n');
+        *fits = ended || buffer_append(text, chunk, len);
+        mem_wipe(chunk, len);
+    }
+    return RESULT_OK;
+}
+
 enum result source_read_line(int fd, const char *what, int64_t deadline_ms, struct buffer *line,
                              struct error *error)
 {
-    char c = '\0';
-    size_t len = 0;
+    bool fits;
 
-    do {
-        if (read_some(fd, what, deadline_ms, &c, 1, &len, error) != RESULT_OK)
-            return error->result;
-        if (len > 0 && c != '\n' && !buffer_append(line, &c, 1))
-            return error_set(error, RESULT_LOCAL, "%s is too long", what);
-    } while (len > 0 && c != '\n');
-    mem_wipe(&c, 1);
+    if (read_text(fd, what, deadline_ms, true, line, &fits, error) != RESULT_OK)
+        return error->result;
     if (line->len > 0 && line->data[line->len - 1] == '\r') /* a file from elsewhere */
         line->data[--line->len] = '\0';
-    return RESULT_OK;
+    return fits ? RESULT_OK : error_set(error, RESULT_LOCAL, "%s is too long", what);
 }
 
 enum result source_read_all(int fd, const char *what, int64_t deadline_ms, struct buffer *text,
                             struct error *error)
 {
-    char chunk[1024];
-    bool fits = true;
-    size_t len = 0;
+    bool fits;
 
-    do {
-        if (read_some(fd, what, deadline_ms, chunk, sizeof chunk, &len, error) != RESULT_OK)
-            return error->result;
-        fits = fits && buffer_append(text, chunk, len);
-        mem_wipe(chunk, len);
-    } while (len > 0 && fits);
+    if (read_text(fd, what, deadline_ms, false, text, &fits, error) != RESULT_OK)
+        return error->result;
     return fits ? RESULT_OK : error_set(error, RESULT_USAGE, "%s is too long", what);
 }
 
@@ -107,6 +114,7 @@ enum result source_read_file(const char *path, int64_t deadline_ms, struct buffe
     /* O_NONBLOCK: a FIFO that nobody writes must not hang the open. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     char what[512];
+    enum result result;
     struct stat st;
 
     snprintf(what, sizeof what, "the password file '%s'", path);
@@ -115,11 +123,29 @@ enum result source_read_file(const char *path, int64_t deadline_ms, struct buffe
         return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         *file = (struct source_file){.exposed = (st.st_mode & 044) != 0, .regular = true};
-    error->result = source_read_line(fd, what, deadline_ms, password, error);
+    result = source_read_line(fd, what, deadline_ms, password, error);
     close(fd);
-    if (error->result == RESULT_OK)
-        error->result = source_check(password, what, error);
-    return error->result;
+    return result == RESULT_OK ? source_check(password, what, error) : result;
+}
+
+enum result source_run(const char *command, const char *what, int64_t deadline_ms,
+                       struct buffer *line, struct error *error)
+{
+    struct buffer printed = BUFFER(CHILD_LINE_MAX);
+    struct child child = {.command = command, .line = &printed};
+    struct error ended;
+    enum result result = child_run(&child, deadline_ms, &ended);
+
+    if (result == RESULT_OK) {
+        buffer_clear(line);
+        *line = printed;
+        return RESULT_OK;
+    }
+    buffer_clear(&printed);
+    if (result == RESULT_INTERRUPTED)
+        return error_set(error, result, "interrupted");
+    return error_set(error, result == RESULT_FAILED ? RESULT_LOCAL : result, "%s %s", what,
+                     ended.text);
 }
 
 /* ---- the terminal ---- */
@@ -196,6 +222,7 @@ enum result source_ask(const char *prompt, bool echo, struct buffer *answer, str
     struct sigaction suspend = {.sa_handler = on_suspend}, suspend_before;
     int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     struct termios before;
+    enum result result;
 
     if (tty < 0 || tcgetattr(tty, &before) < 0) {
         if (tty >= 0)
@@ -208,12 +235,12 @@ enum result source_ask(const char *prompt, bool echo, struct buffer *answer, str
         sigaction(SIGTSTP, &suspend, NULL);
     set_echo(tty, &before, echo);
     write_prompt(tty, prompt);
-    error->result = read_answer(tty, &before, prompt, echo, answer, error);
+    result = read_answer(tty, &before, prompt, echo, answer, error);
     while (tcsetattr(tty, TCSAFLUSH, &before) < 0 && errno == EINTR)
         continue;
     sigaction(SIGTSTP, &suspend_before, NULL);
-    if (error->result == RESULT_INTERRUPTED && !echo)
+    if (result == RESULT_INTERRUPTED && !echo)
         write_prompt(tty, "\n");
     close(tty);
-    return error->result;
+    return result;
 }

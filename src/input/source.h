@@ -1,9 +1,9 @@
-/* Where a password (or an imported token) comes from: stdin, a file, a command's output, a
- * terminal. Always the first line, into secret memory; read(2) and write(2) only, since stdio and
- * getpass keep copies.
+/* Where a password or a token comes from: stdin, a file, a command's output, a terminal. Into wiped
+ * memory; read(2) and write(2) only, since stdio and getpass keep copies.
  *
  * A source that cannot be read, is empty or holds what no password can is RESULT_LOCAL; one that
- * is out of time is RESULT_TEMPORARY. Deadlines are monotonic milliseconds.
+ * is out of time is RESULT_TEMPORARY. Deadlines are monotonic milliseconds. `what` names it in
+ * messages: "the password on stdin", "the remembered password command".
  */
 #ifndef SOURCE_H
 #define SOURCE_H
@@ -16,7 +16,7 @@
 
 #define PASSWORD_LENGTH_MAX 4096
 
-/* The first line of a descriptor, no byte of the next one read. what: "the password on stdin". */
+/* The first line of a descriptor, no byte of the next one read. */
 enum result source_read_line(int fd, const char *what, int64_t deadline_ms, struct buffer *line,
                              struct error *error) MUST_CHECK;
 /* All of it: a token that somebody pipes in may have blank lines around it. RESULT_USAGE when that
@@ -29,6 +29,9 @@ struct source_file {
 };
 enum result source_read_file(const char *path, int64_t deadline_ms, struct buffer *password,
                              struct source_file *file, struct error *error) MUST_CHECK;
+/* The first line that a command prints (child.h). */
+enum result source_run(const char *command, const char *what, int64_t deadline_ms,
+                       struct buffer *line, struct error *error) MUST_CHECK;
 /* Asks on /dev/tty, whatever stdin is; echo off for a password and on for anything else, restored
  * on every signal. RESULT_USAGE when there is no terminal. */
 enum result source_ask(const char *prompt, bool echo, struct buffer *answer,

@@ -9,10 +9,16 @@
 
 /* A service's message is a sentence; more than this hides what matters. */
 #define MESSAGE_MAX 300
+/* What is looked through for secrets; what stands behind it is not shown in any case. */
+#define SCRUBBED_MAX 4096
 /* Indian time, in which the service writes `retry_after`. */
 #define INDIA_OFFSET_S (5 * 3600 + 30 * 60)
 /* Longer than this is a mistake, or in the body a date in the wrong zone. */
 #define RETRY_AFTER_MAX_S 86400
+/* How long a signal waits for the answer to a refresh: the old token is spent. Most come within a
+ * second, and who stops us, an init system or a person, waits longer than two before he does worse.
+ */
+#define ANSWER_GRACE_MS 2000
 
 const char *api_scheme_name(enum api_scheme scheme)
 {
@@ -53,13 +59,15 @@ void api_refresh(struct request *request, const char *api_url, const char *token
                  enum api_scheme scheme)
 {
     request->url = endpoint(api_url, "/auth/refresh");
+    request->grace_ms = ANSWER_GRACE_MS;
     request->authorization = mem_join(scheme == API_SCHEME_BEARER ? "Bearer " : "", token);
 }
 
 /* ---- what the service says in words ---- */
 
-/* Also as it stands within JSON: a service may quote the body that it could not read. */
-static void hide(char **text, const char *secret)
+/* Also as it stands within JSON, and within other texts of its kind: a service may quote the body
+ * that it could not read, a gateway the header. */
+static void hide_secret(char **text, const char *secret)
 {
     struct cJSON *json;
     char *quoted;
@@ -74,29 +82,40 @@ static void hide(char **text, const char *secret)
     text_hide(text, quoted + strlen("{\"\":\""));
     mem_free(quoted);
     json_delete(json);
+    if (text_reveals(*text, secret))
+        mem_replace(text, "[hidden]");
+}
+
+/* Laravel's 422 tells its reason only here: {"errors":{"email":["The email is ..."]}} */
+static const char *first_of_errors(const struct cJSON *body)
+{
+    const struct cJSON *errors = json_member(body, "errors");
+    const struct cJSON *item = errors == NULL ? NULL : json_next(errors, NULL);
+
+    if (item != NULL && json_as_string(item) == NULL)
+        item = json_next(item, NULL);
+    return json_as_string(item);
 }
 
 /* ": what the service says", or "" when it says nothing that is meant for people. */
 static char *service_text(const struct api_question *question, const struct cJSON *body)
 {
-    const char *said = NULL;
+    static const char *const members[] = {"message", "error_description", "error"};
+    const char *said = body == NULL ? NULL : first_of_errors(body);
     char *text, *quoted;
 
-    if (body != NULL) {
-        said = json_string(body, "message");
-        if (said == NULL)
-            said = json_string(body, "error_description");
-        if (said == NULL)
-            said = json_string(body, "error");
-    }
+    for (size_t i = 0; i < sizeof members / sizeof members[0] && said == NULL && body != NULL; i++)
+        said = json_string(body, members[i]);
     if (said == NULL || *said == '\0')
         return mem_copy("");
     text = mem_copy(said);
+    text_cut(text, SCRUBBED_MAX);
     /* Tokens first: a short password may be a part of one. */
-    hide(&text, question->token);
-    hide(&text, json_string(body, "access_token"));
+    hide_secret(&text, question->token);
+    hide_secret(&text, json_string(body, "access_token"));
     text_hide_jwts(&text);
-    hide(&text, question->password);
+    hide_secret(&text, question->password);
+    text_hide_blobs(text);
     text_clean(text);
     text_cut(text, MESSAGE_MAX);
     quoted = mem_format(": %s", text);
@@ -107,7 +126,7 @@ static char *service_text(const struct api_question *question, const struct cJSO
 /* ---- when to come back ---- */
 
 /* The body's `retry_after`: seconds, or "YYYY-MM-DD HH:MM:SS" in Indian time. */
-static int64_t body_retry_after_s(const struct cJSON *body)
+static int64_t body_retry_after_s(const struct reply *reply, const struct cJSON *body)
 {
     const char *text = json_string(body, "retry_after");
     int64_t seconds;
@@ -116,7 +135,7 @@ static int64_t body_retry_after_s(const struct cJSON *body)
         return seconds;
     if (text == NULL || !clock_parse(text, &seconds))
         return -1;
-    seconds -= INDIA_OFFSET_S + clock_epoch_s();
+    seconds -= INDIA_OFFSET_S + reply->date;
     return seconds < 0 ? 0 : seconds;
 }
 
@@ -127,7 +146,7 @@ static int64_t retry_after_s(const struct reply *reply, const struct cJSON *body
     if (seconds > RETRY_AFTER_MAX_S)
         return RETRY_AFTER_MAX_S; /* a day's silence is as much as a header gets */
     if (seconds < 0 && body != NULL)
-        seconds = body_retry_after_s(body);
+        seconds = body_retry_after_s(reply, body);
     return seconds < 0 || seconds > RETRY_AFTER_MAX_S ? -1 : seconds;
 }
 
@@ -155,7 +174,8 @@ static enum result read_expires_in(const struct cJSON *body, int64_t *seconds, s
 }
 
 static enum result read_token(const struct api_question *question, const struct reply *reply,
-                              const struct cJSON *body, struct api_answer *answer)
+                              const struct cJSON *body, struct api_answer *answer,
+                              struct error *error)
 {
     const char *token = json_string(body, "access_token");
     struct token_claims claims, old_claims = {0};
@@ -164,17 +184,17 @@ static enum result read_token(const struct api_question *question, const struct 
     bool iat_is_old;
 
     if (token == NULL || !token_is_valid(token))
-        return error_set(&answer->error, RESULT_PROTOCOL,
-                         "%s answered without a usable access_token", question->host);
+        return error_set(error, RESULT_PROTOCOL, "%s answered without a usable access_token",
+                         question->host);
     claims = token_claims(token);
     if (question->token != NULL)
         old_claims = token_claims(question->token);
     /* The service keeps iat when it renews; then exp counts from the login's moment. */
     iat_is_old = question->operation == API_REFRESH && question->logged_in_at != 0 &&
                  old_claims.has_iat && claims.has_iat && old_claims.iat == claims.iat;
-    if (read_expires_in(body, &expires_in, &answer->error) != RESULT_OK ||
-        token_answer_life(expires_in, &claims, iat_is_old, &life, &answer->error) != RESULT_OK)
-        return answer->error.result;
+    if (read_expires_in(body, &expires_in, error) != RESULT_OK ||
+        token_answer_life(expires_in, &claims, iat_is_old, &life, error) != RESULT_OK)
+        return error->result;
     answer->obtained_at = reply->sent_at;
     answer->expires_at = (life.from_login ? question->logged_in_at : answer->obtained_at) +
                          life.life_s;
@@ -194,63 +214,75 @@ static enum result read_token(const struct api_question *question, const struct 
 
 /* ---- status before body ---- */
 
-static enum result refused(const struct api_question *question, const struct cJSON *body,
-                           struct api_answer *answer)
+static enum result read_refusal(const struct api_question *question, const struct cJSON *body,
+                                struct api_answer *answer, struct error *error)
 {
     char *said = service_text(question, body);
     const char *what = question->operation == API_LOGIN ? "the login" : "the token";
 
-    error_set(&answer->error, RESULT_REFUSED, "%s refused %s (HTTP %ld)%s", question->host, what,
+    error_set(error, RESULT_REFUSED, "%s refused %s (HTTP %ld)%s", question->host, what,
               answer->status, said);
     /* "The token has been blacklisted": a refresh or a logout elsewhere has spent it. (A gateway
      * may blacklist an address.) */
-    for (char *c = said; *c != '\0'; c++) /* said is not needed any more */
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     answer->blacklisted = question->operation == API_REFRESH &&
-                          strstr(said, "token has been blacklisted") != NULL;
+                          strcasestr(said, "token has been blacklisted") != NULL;
+    /* "Token could not be parsed from the request.", or what a gateway says of the header. */
+    answer->unparsed = question->operation == API_REFRESH &&
+                       (strcasestr(said, "parsed") != NULL ||
+                        strcasestr(said, "authorization header") != NULL);
     mem_free(said);
     return RESULT_REFUSED;
 }
 
+static bool says_no(const struct cJSON *body)
+{
+    return body != NULL && json_has(body, "success") && !json_is_true(body, "success");
+}
+
 static enum result read_success(const struct api_question *question, const struct reply *reply,
-                                const struct cJSON *body, struct api_answer *answer)
+                                const struct cJSON *body, struct api_answer *answer,
+                                struct error *error)
 {
     if (body == NULL)
-        return error_set(&answer->error, RESULT_PROTOCOL,
+        return error_set(error, RESULT_PROTOCOL,
                          "the answer of %s (HTTP %ld) is not a JSON object: check the API URL",
                          question->host, answer->status);
-    if (json_has(body, "success") && !json_is_true(body, "success"))
-        return refused(question, body, answer);
-    return read_token(question, reply, body, answer);
+    answer->rejected = says_no(body);
+    if (says_no(body))
+        return read_refusal(question, body, answer, error);
+    return read_token(question, reply, body, answer, error);
 }
 
 static enum result read_failure(const struct api_question *question, const struct cJSON *body,
-                                struct api_answer *answer)
+                                struct api_answer *answer, struct error *error)
 {
     long status = answer->status;
     char *said;
 
+    /* Any of these may count towards a lock of the account. */
+    answer->rejected = question->operation == API_LOGIN && status != 408 && status != 425 &&
+                       status != 429 && ((status >= 400 && status <= 499) || says_no(body));
     if (status == 400 || status == 401 || status == 403 || status == 422)
-        return refused(question, body, answer);
+        return read_refusal(question, body, answer, error);
     said = service_text(question, body);
     if (status == 408 || status == 425 || status == 429 || (status >= 500 && status <= 599))
-        error_set(&answer->error, RESULT_TEMPORARY, "%s answered HTTP %ld%s", question->host,
-                  status, said);
+        error_set(error, RESULT_TEMPORARY, "%s answered HTTP %ld%s", question->host, status, said);
     else if (status >= 300 && status <= 399)
-        error_set(&answer->error, RESULT_PROTOCOL,
+        error_set(error, RESULT_PROTOCOL,
                   "%s answered HTTP %ld, a redirect, which is not followed: check the API URL%s",
                   question->host, status, said);
     else
-        error_set(&answer->error, RESULT_PROTOCOL, "%s answered HTTP %ld: check the API URL%s",
+        error_set(error, RESULT_PROTOCOL, "%s answered HTTP %ld: check the API URL%s",
                   question->host, status, said);
     mem_free(said);
-    return answer->error.result;
+    return error->result;
 }
 
 enum result api_read(const struct api_question *question, const struct reply *reply,
-                     struct api_answer *answer)
+                     struct api_answer *answer, struct error *error)
 {
     struct cJSON *body = NULL;
+    enum result result;
 
     memset(answer, 0, sizeof *answer);
     answer->status = reply->status;
@@ -259,11 +291,11 @@ enum result api_read(const struct api_question *question, const struct reply *re
         body = json_parse_object(reply->body.data, reply->body.len);
     answer->retry_after_s = retry_after_s(reply, body);
     if (reply->status >= 200 && reply->status <= 299)
-        read_success(question, reply, body, answer);
+        result = read_success(question, reply, body, answer, error);
     else
-        read_failure(question, body, answer);
+        result = read_failure(question, body, answer, error);
     json_delete(body);
-    return answer->error.result;
+    return result;
 }
 
 void api_answer_clear(struct api_answer *answer)

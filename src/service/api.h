@@ -36,8 +36,6 @@ struct api_question {
     int64_t logged_in_at; /* of the cached token; 0 unknown */
 };
 
-/* error.result says what the answer is: RESULT_OK, and there is a token; RESULT_REFUSED;
- * RESULT_TEMPORARY; RESULT_PROTOCOL. */
 struct api_answer {
     long status;
     char *token, *token_type;
@@ -45,12 +43,14 @@ struct api_answer {
     int password_days;               /* until the password expires, -1 unknown */
     int64_t retry_after_s;           /* the service wants to be left alone, -1 unknown */
     bool blacklisted;                /* refused, and by its words because the token is spent */
-    struct error error;
+    bool unparsed;                   /* refused, and by its words because the header was not read */
+    bool rejected; /* a login: this password will not do, whatever else the answer is */
 };
 
-/* reply->fate must be REQUEST_ANSWERED. Returns answer->error.result; api_answer_clear() it. */
+/* reply->fate must be REQUEST_ANSWERED. RESULT_OK: there is a token; else RESULT_REFUSED, TEMPORARY
+ * or PROTOCOL. api_answer_clear() it in any case. */
 enum result api_read(const struct api_question *question, const struct reply *reply,
-                     struct api_answer *answer);
+                     struct api_answer *answer, struct error *error) MUST_CHECK;
 void api_answer_clear(struct api_answer *answer);
 
 #endif

@@ -32,10 +32,15 @@ static enum result load(struct error *error)
     const curl_version_info_data *version;
     const char *missing;
 
-    if (library == NULL)
+    if (library == NULL) {
+        const char *why = dlerror();
+
+        if (why == NULL || strstr(why, "memory") != NULL || strstr(why, "allocate") != NULL)
+            return error_set(error, RESULT_FAILED, "out of memory: cannot load %s", LIBCURL_SONAME);
         return error_set(error, RESULT_LOCAL,
                          "cannot load %s: install libcurl (Debian: libcurl4, Fedora: libcurl): %s",
-                         LIBCURL_SONAME, dlerror());
+                         LIBCURL_SONAME, why);
+    }
     missing = first_missing(library);
     if (missing != NULL)
         return error_set(error, RESULT_LOCAL,

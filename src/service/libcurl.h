@@ -35,7 +35,6 @@
     X(multi_perform)                                                                               \
     X(multi_poll)                                                                                  \
     X(multi_remove_handle)                                                                         \
-    X(multi_setopt)                                                                                \
     X(slist_append)                                                                                \
     X(slist_free_all)                                                                              \
     X(version_info)
@@ -43,7 +42,6 @@
 /* <curl/curl.h> turns some names into checking macros; the functions themselves are wanted. */
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
-#undef curl_multi_setopt
 
 struct libcurl {
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name takes none */

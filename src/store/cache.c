@@ -4,49 +4,42 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/process.h"
 #include "base/text.h"
-#include "store/token.h"
+#include "store/advice.h"
+#include "store/lock.h"
 
-/* A token, an address and some commands are 20 KiB at most; the rest is for members of others. */
-#define FILE_SIZE_MAX (256 * 1024)
 /* As the kernel's own limit (path_resolution(7)). */
 #define LINKS_MAX 40
 #define EXTENSION ".json"
-
-static const char *environment(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value != NULL && *value != '\0' ? value : NULL;
-}
 
 /* ---- names and places ---- */
 
 char *cache_directory(struct error *error)
 {
-    const char *dir = environment("SERVETEL_AUTH_DIR"), *home = environment("HOME");
+    const char *dir = process_variable("SERVETEL_AUTH_DIR"), *home = process_variable("HOME");
 
     if (dir != NULL)
         return mem_copy(dir);
     if (home == NULL) {
-        const struct passwd *user = getpwuid(geteuid());
+        struct passwd entry, *user = NULL; /* _r: renewals of --all are threads */
+        char texts[4096];
 
+        getpwuid_r(geteuid(), &entry, texts, sizeof texts, &user);
         if (user == NULL || user->pw_dir == NULL || *user->pw_dir == '\0') {
             error_set(error, RESULT_LOCAL,
                       "HOME is not set and user %lu has no home directory: set SERVETEL_AUTH_DIR",
                       (unsigned long)geteuid());
             return NULL;
         }
-        home = user->pw_dir;
+        return mem_join(user->pw_dir, "/.servetel-auth");
     }
     return mem_join(home, "/.servetel-auth");
 }
@@ -61,27 +54,6 @@ static bool strip_extension(char *name)
     return true;
 }
 
-char *cache_login_command(const char *name, const char *path, const struct profile *profile)
-{
-    bool refused = profile != NULL && profile_login_was_refused(profile);
-    /* Names of profiles hold nothing that a shell would mind, and no slash. */
-    const char *which = path != NULL && strcmp(name, path) == 0 ? " -f "
-                        : strcmp(name, "default") != 0          ? " -p "
-                                                                : "";
-    char *word = *which == '\0' ? mem_copy("") : text_shell_word(name);
-    char *file = refused && profile->password_file != NULL ? text_shell_word(profile->password_file)
-                                                           : mem_copy("");
-    const char *source = *file != '\0' ? " --password-file "
-                         : refused && profile->password_command != NULL
-                             ? " --password-command COMMAND"
-                             : "";
-    char *command = mem_join("servetel-auth login", which, word, source, file);
-
-    mem_free(word);
-    mem_free(file);
-    return command;
-}
-
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -90,6 +62,7 @@ static int compare_names(const void *a, const void *b)
 enum result cache_list(char ***names, size_t *count, struct error *error)
 {
     char *dir_path = cache_directory(error);
+    enum result result = RESULT_OK;
     struct dirent *entry;
     size_t room = 0;
     DIR *dir;
@@ -102,9 +75,7 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
         dir = opendir(dir_path);
     while (dir == NULL && errno == EINTR);
     if (dir == NULL && errno != ENOENT)
-        error_set(error, RESULT_LOCAL, "cannot read '%s': %s", dir_path, strerror(errno));
-    else
-        error->result = RESULT_OK;
+        result = error_set(error, RESULT_LOCAL, "cannot read '%s': %s", dir_path, strerror(errno));
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         char *name = mem_copy(entry->d_name);
 
@@ -123,7 +94,7 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
     mem_free(dir_path);
     if (*count > 1)
         qsort(*names, *count, sizeof **names, compare_names);
-    return error->result;
+    return result;
 }
 
 /* Where path leads, links followed; the last one may dangle, then it is where a file would be
@@ -141,6 +112,9 @@ static enum result follow_links(const char *path, char **target, struct error *e
 
         if (lstat(*target, &st) < 0 || !S_ISLNK(st.st_mode))
             return RESULT_OK; /* whoever opens it will say what is wrong */
+        if (st.st_uid != geteuid() && st.st_uid != 0)
+            return error_set(error, RESULT_LOCAL, "cannot use '%s': user %lu has made the link",
+                             *target, (unsigned long)st.st_uid);
         len = readlink(*target, link, sizeof link - 1);
         if (len < 0)
             return error_set(error, RESULT_LOCAL, "cannot read the link '%s': %s", *target,
@@ -154,6 +128,23 @@ static enum result follow_links(const char *path, char **target, struct error *e
         *target = next;
     }
     return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", path, strerror(ELOOP));
+}
+
+/* Where others may write, they may put another file in the cache's place. (In a sticky directory
+ * they may not.) */
+static enum result check_directory(const char *path, struct error *error)
+{
+    struct stat st;
+    char *word;
+
+    if (stat(path, &st) < 0 || (st.st_mode & 022) == 0 || (st.st_mode & S_ISVTX) != 0)
+        return RESULT_OK;
+    word = text_shell_word(path);
+    error_set(error, RESULT_LOCAL,
+              "cannot use '%s': others may write in it (mode %04o): chmod go-w %s", path,
+              (unsigned)st.st_mode & 07777, word);
+    mem_free(word);
+    return RESULT_LOCAL;
 }
 
 enum result cache_open(struct cache *cache, const char *profile, const char *file,
@@ -188,8 +179,8 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
     cache->dir_path = mem_copy(slash == NULL ? "." : slash == cache->target ? "/" : cache->target);
     if (slash != NULL && slash != cache->target)
         cache->dir_path[slash - cache->target] = '\0';
-    cache->temp_path = mem_join(cache->dir_path, "/.", base, ".tmp");
-    return RESULT_OK;
+    cache->temp_stem = mem_join(cache->dir_path, "/.", base);
+    return check_directory(cache->dir_path, error);
 }
 
 void cache_close(struct cache *cache)
@@ -200,7 +191,7 @@ void cache_close(struct cache *cache)
     mem_free(cache->path);
     mem_free(cache->target);
     mem_free(cache->lock_path);
-    mem_free(cache->temp_path);
+    mem_free(cache->temp_stem);
     mem_free(cache->dir_path);
     memset(cache, 0, sizeof *cache);
     cache->lock_fd = cache->temp_fd = cache->dir_fd = -1;
@@ -208,51 +199,48 @@ void cache_close(struct cache *cache)
 
 /* ---- reading ---- */
 
-/* Appends what a person should do about it, and returns the error's result. */
-static enum result advise_login(const struct cache *cache, struct error *error)
+static enum result check_owner(const char *path, const struct stat *st, struct error *error)
 {
-    char *command = cache_login_command(cache->name, cache->path, NULL);
-
-    error_append(error, ": run %s", command);
-    mem_free(command);
-    return error->result;
-}
-
-static enum result check_safety(struct cache *cache, const struct stat *st, struct error *error)
-{
-    const char *path = cache->path;
-
     if (!S_ISREG(st->st_mode))
         return error_set(error, RESULT_LOCAL, "cannot use '%s': it is not a regular file", path);
     if (st->st_uid != geteuid())
         return error_set(error, RESULT_LOCAL,
                          "cannot use '%s': it belongs to user %lu: remove it, or chown and "
-                         "chmod 600 '%s'",
-                         path, (unsigned long)st->st_uid, path);
-    if ((st->st_mode & 077) != 0) {
-        cache->replaceable = true;
-        return error_set(error, RESULT_LOCAL,
-                         "cannot use '%s': others may read or write it (mode %04o): "
-                         "chmod 600 '%s', and log in again if they should not know the token",
-                         path, (unsigned)st->st_mode & 07777, path);
-    }
+                         "chmod 600 it",
+                         path, (unsigned long)st->st_uid);
     return RESULT_OK;
 }
 
-static enum result read_file(struct cache *cache, int fd, struct buffer *text, struct error *error)
+static enum result check_mode(const char *path, const struct stat *st, struct error *error)
+{
+    char *word;
+
+    if ((st->st_mode & 077) == 0)
+        return RESULT_OK;
+    word = text_shell_word(path);
+    error_set(error, RESULT_LOCAL,
+              "cannot use '%s': others may read or write it (mode %04o): chmod 600 %s, and log in "
+              "again if they should not know the token",
+              path, (unsigned)st->st_mode & 07777, word);
+    mem_free(word);
+    return RESULT_LOCAL;
+}
+
+/* As much as a cache may hold; one byte more is too much. */
+static enum result read_file(const struct cache *cache, int fd, struct buffer *text,
+                             struct error *error)
 {
     char chunk[8192]; /* most caches in one call */
     ssize_t len;
 
-    while ((len = fd_read(fd, chunk, sizeof chunk)) > 0) {
+    while ((len = FD_RETRY(read(fd, chunk, sizeof chunk))) > 0) {
         bool fits = buffer_append(text, chunk, (size_t)len);
 
         mem_wipe(chunk, (size_t)len);
         if (!fits) {
-            cache->replaceable = true;
             error_set(error, RESULT_LOCAL, "cannot use '%s': it is larger than %d KiB", cache->path,
-                      FILE_SIZE_MAX / 1024);
-            return advise_login(cache, error);
+                      CACHE_SIZE_MAX / 1024);
+            return advice_append_login(error, cache->name, cache->path, NULL);
         }
     }
     if (len < 0)
@@ -265,50 +253,73 @@ bool cache_is_linked(const struct cache *cache)
     return cache->target != NULL && strcmp(cache->target, cache->path) != 0;
 }
 
-bool cache_exists(const struct cache *cache)
+/* What was opened. */
+static enum result use_file(struct cache *cache, int fd, struct profile *profile,
+                            struct error *error)
 {
+    struct buffer text = BUFFER(CACHE_SIZE_MAX);
+    struct error inner;
     struct stat st;
+    enum result result;
 
-    return lstat(cache->target, &st) == 0 || lstat(cache->temp_path, &st) == 0;
+    if (fstat(fd, &st) < 0)
+        return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
+    if (check_owner(cache->path, &st, error) != RESULT_OK)
+        return error->result;
+    result = read_file(cache, fd, &text, error);
+    cache->is_ours = profile_wrote(buffer_text(&text));
+    if (result == RESULT_OK)
+        result = check_mode(cache->path, &st, error);
+    if (result == RESULT_OK) {
+        cache->last_seen = st;
+        result = profile_parse(profile, buffer_text(&text), text.len, &inner);
+        if (result != RESULT_OK)
+            error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->path, inner.text);
+        if (result == RESULT_FAILED && cache->is_ours)
+            advice_append_login(error, cache->name, cache->path, NULL);
+        cache->is_later = result == RESULT_LOCAL;
+        if (result != RESULT_OK)
+            result = RESULT_LOCAL;
+    }
+    buffer_clear(&text);
+    return result;
 }
 
 enum result cache_read(struct cache *cache, struct profile *profile, struct error *error)
 {
-    struct buffer text = BUFFER(FILE_SIZE_MAX);
-    struct error inner;
-    struct stat st;
     enum result result;
     int fd;
 
     profile_clear(profile);
     memset(&cache->last_seen, 0, sizeof cache->last_seen);
-    cache->replaceable = false;
+    cache->is_ours = cache->is_later = false;
     /* O_NONBLOCK: a FIFO must be refused, not waited for. */
     fd = fd_open(cache->target, O_RDONLY | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT) {
         error_set(error, RESULT_NO_TOKEN, "no token is cached for '%s'", cache->name);
-        return advise_login(cache, error);
+        return advice_append_login(error, cache->name, cache->path, NULL);
     }
     if (fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
-    if (fstat(fd, &st) < 0)
-        result = error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path,
-                           strerror(errno));
-    else
-        result = check_safety(cache, &st, error);
-    if (result == RESULT_OK)
-        result = read_file(cache, fd, &text, error);
+    result = use_file(cache, fd, profile, error);
     close(fd);
-    if (result == RESULT_OK) {
-        cache->last_seen = st;
-        result = profile_parse(profile, buffer_text(&text), text.len, &inner);
-        cache->replaceable = result == RESULT_FAILED;
-        if (result != RESULT_OK)
-            result = error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->path, inner.text);
-        if (cache->replaceable)
-            advise_login(cache, error);
-    }
-    buffer_clear(&text);
+    return result;
+}
+
+enum result cache_find(struct cache *cache, struct error *error)
+{
+    char *temp_path = cache_temp_path(cache, 0);
+    struct profile profile;
+    enum result result;
+    struct stat st;
+
+    profile_init(&profile);
+    result = cache_read(cache, &profile, error);
+    profile_clear(&profile);
+    if ((result == RESULT_LOCAL && cache->is_ours) ||
+        (result == RESULT_NO_TOKEN && lstat(temp_path, &st) == 0))
+        result = RESULT_OK;
+    mem_free(temp_path);
     return result;
 }
 
@@ -330,107 +341,12 @@ bool cache_changed(const struct cache *cache)
         ;
 }
 
-/* ---- writing ---- */
-
-/* Zeros rather than posix_fallocate, which not every file system knows: what is written has its
- * blocks, or its ENOSPC, at once. */
-static int reserve(int fd, size_t size)
-{
-    static const char zeros[4096];
-
-    for (size_t done = 0; done < size; done += sizeof zeros) {
-        size_t len = size - done < sizeof zeros ? size - done : sizeof zeros;
-
-        if (fd_write_at(fd, zeros, len, (off_t)done) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
-{
-    struct stat st;
-
-    if (size > FILE_SIZE_MAX)
-        return error_set(error, RESULT_LOCAL, "'%s' would grow beyond %d KiB", cache->path,
-                         FILE_SIZE_MAX / 1024);
-    /* What a rename could not replace must be found now. */
-    if (lstat(cache->target, &st) == 0 && !S_ISREG(st.st_mode))
-        return error_set(error, RESULT_LOCAL, "cannot use '%s': it is not a regular file",
-                         cache->path);
-    if (cache->dir_fd < 0)
-        cache->dir_fd = fd_open(cache->dir_path, O_RDONLY | O_DIRECTORY);
-    if (cache->dir_fd < 0)
-        return error_set(error, RESULT_LOCAL, "cannot open '%s': %s", cache->dir_path,
-                         strerror(errno));
-    if (unlink(cache->temp_path) < 0 && errno != ENOENT)
-        return error_set(error, RESULT_LOCAL, "cannot remove '%s': %s", cache->temp_path,
-                         strerror(errno));
-    cache->temp_fd = fd_open(cache->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
-    if (cache->temp_fd < 0 || fchmod(cache->temp_fd, 0600) < 0 ||
-        reserve(cache->temp_fd, size) < 0) {
-        error_set(error, RESULT_LOCAL, "cannot write '%s': %s", cache->path, strerror(errno));
-        cache_abandon(cache);
-        return error->result;
-    }
-    return RESULT_OK;
-}
-
-static enum result unsure(const struct cache *cache, int number, struct error *error)
-{
-    return error_set(error, RESULT_LOCAL, "'%s' is written, but perhaps not to the disk: %s",
-                     cache->path, strerror(number));
-}
-
-enum result cache_write(struct cache *cache, const char *text, bool *stored, struct error *error)
-{
-    size_t len = strlen(text);
-    int failed = 0;
-
-    *stored = false;
-    /* The truncation gives back what was reserved and is not needed. */
-    if (fd_write_at(cache->temp_fd, text, len, 0) < 0 ||
-        fd_truncate(cache->temp_fd, (off_t)len) < 0) {
-        error_set(error, RESULT_LOCAL, "cannot write '%s': %s", cache->path, strerror(errno));
-        cache_abandon(cache);
-        return error->result;
-    }
-    /* From here on the new text is better than the old one, on the disk or not yet. */
-    if (fd_sync(cache->temp_fd) < 0)
-        failed = errno;
-    if (close(cache->temp_fd) < 0 && errno != EINTR)
-        failed = errno;
-    cache->temp_fd = -1;
-    if (rename(cache->temp_path, cache->target) < 0) {
-        error_set(error, RESULT_LOCAL, "cannot replace '%s': %s", cache->path, strerror(errno));
-        unlink(cache->temp_path);
-        return error->result;
-    }
-    *stored = true;
-    return failed != 0 ? unsure(cache, failed, error) : RESULT_OK;
-}
-
-enum result cache_sync(struct cache *cache, struct error *error)
-{
-    return fd_sync(cache->dir_fd) < 0 ? unsure(cache, errno, error) : RESULT_OK;
-}
-
-void cache_abandon(struct cache *cache)
-{
-    if (cache->temp_fd >= 0) {
-        fd_close(&cache->temp_fd);
-        unlink(cache->temp_path);
-    }
-    fd_close(&cache->dir_fd);
-}
+/* ---- removing ---- */
 
 enum result cache_remove(struct cache *cache, struct error *error)
 {
-    enum result result = RESULT_OK;
+    enum result result = cache_sweep(cache, error);
 
-    if (unlink(cache->temp_path) < 0 && errno != ENOENT)
-        result = error_set(error, RESULT_LOCAL, "cannot remove '%s': %s", cache->temp_path,
-                           strerror(errno));
     if (unlink(cache->target) < 0) {
         if (errno == ENOENT && result == RESULT_OK)
             result = error_set(error, RESULT_NO_TOKEN, "no token was cached for '%s'", cache->name);

@@ -1,4 +1,5 @@
-/* cache.h's other half: the lock, and the note in it. */
+#include "store/lock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,87 +10,122 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "store/cache.h"
+#include "base/signals.h"
 #include "store/token.h"
 
+/* A taken lock is tried again after 5 ms, then twice that, to 50 ms at most: a renewal takes some
+ * 25 ms on a good day, and 200 waiting processes must not eat the machine. */
+#define PAUSE_FIRST_MS 5
+#define PAUSE_MAX_MS 50
+
+/* And those above it. */
 static enum result make_directories(const char *path, struct error *error)
 {
-    char *partial = mem_copy(path);
-    enum result result = RESULT_OK;
+    const char *slash = strrchr(path, '/');
+    char *parent = slash == NULL || slash == path ? NULL
+                                                  : mem_format("%.*s", (int)(slash - path), path);
+    bool made = mkdir(path, 0700) == 0;
 
-    for (char *slash = partial + 1; result == RESULT_OK; slash++) {
-        char kept = *slash;
-
-        if (kept != '/' && kept != '\0')
-            continue;
-        *slash = '\0';
-        if (mkdir(partial, 0700) == 0) {
-            if (chmod(partial, 0700) < 0) /* a umask can only take away; this gives it back */
-                result = error_set(error, RESULT_LOCAL, "cannot chmod '%s': %s", partial,
-                                   strerror(errno));
-        } else if (errno != EEXIST && (kept == '\0' || errno != EROFS)) {
-            /* (A read-only file system says so even of what exists.) */
-            result = error_set(error, RESULT_LOCAL, "cannot make the directory '%s': %s", partial,
-                               strerror(errno));
-        }
-        *slash = kept;
-        if (kept == '\0')
-            break;
-    }
-    mem_free(partial);
-    return result;
+    if (!made && errno == ENOENT && parent != NULL && make_directories(parent, error) == RESULT_OK)
+        made = mkdir(path, 0700) == 0;
+    mem_free(parent);
+    /* A umask can only take away; this gives it back. */
+    if (made ? chmod(path, 0700) == 0 : errno == EEXIST)
+        return RESULT_OK;
+    return error_set(error, RESULT_LOCAL, "cannot make the directory '%s': %s", path,
+                     strerror(errno));
 }
 
-static enum result open_lock(struct cache *cache, struct error *error)
+static enum result open_lock(const char *path, int flags, int *fd, struct error *error)
 {
-    const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
     struct stat st;
-    int fd = fd_open(cache->lock_path, flags);
 
-    if (fd < 0 && errno == ENOENT) {
-        if (make_directories(cache->dir_path, error) != RESULT_OK)
-            return error->result;
-        fd = fd_open(cache->lock_path, flags);
-    }
-    if (fd < 0)
-        return error_set(error, RESULT_LOCAL, "cannot open the lock '%s': %s", cache->lock_path,
-                         strerror(errno));
-    cache->lock_fd = fd;
-    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
-        return error_set(error, RESULT_LOCAL, "the lock '%s' is not a regular file: remove it",
-                         cache->lock_path);
-    if (st.st_uid == geteuid() && (st.st_mode & 0777) != 0600 && fchmod(fd, 0600) < 0)
-        return error_set(error, RESULT_LOCAL, "cannot chmod the lock '%s': %s", cache->lock_path,
-                         strerror(errno));
-    return RESULT_OK;
+    /* O_NONBLOCK: a FIFO must be refused, not waited for. */
+    *fd = fd_open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | flags);
+    if (*fd < 0 && errno == EEXIST)
+        error_set(error, RESULT_TEMPORARY, "another process has made '%s'", path);
+    else if (*fd < 0 || fstat(*fd, &st) < 0)
+        error_set(error, RESULT_LOCAL, "cannot open the lock '%s': %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        error_set(error, RESULT_LOCAL, "the lock '%s' is not a regular file: remove it", path);
+    else if (st.st_uid == geteuid() && (st.st_mode & 0777) != 0600 && fchmod(*fd, 0600) < 0)
+        error_set(error, RESULT_LOCAL, "cannot chmod the lock '%s': %s", path, strerror(errno));
+    else
+        return RESULT_OK;
+    fd_close(fd);
+    return error->result;
+}
+
+/* *fd stays open while another process has the lock: the next try is one call. */
+static enum result try_lock(const char *path, int *fd, struct error *error)
+{
+    struct stat held, there;
+
+    if (FD_RETRY(flock(*fd, LOCK_EX | LOCK_NB)) < 0)
+        return error_set(error, errno == EWOULDBLOCK ? RESULT_TEMPORARY : RESULT_LOCAL,
+                         "cannot lock '%s': %s", path, strerror(errno));
+    if (fstat(*fd, &held) == 0 && lstat(path, &there) == 0 && held.st_ino == there.st_ino &&
+        held.st_dev == there.st_dev)
+        return RESULT_OK;
+    fd_close(fd);
+    return error_set(error, RESULT_TEMPORARY, "the lock '%s' was removed", path);
+}
+
+enum result lock_file(const char *path, int flags, int *fd, struct error *error)
+{
+    enum result result = open_lock(path, flags, fd, error);
+
+    if (result == RESULT_OK)
+        result = try_lock(path, fd, error);
+    if (result == RESULT_LOCAL && (flags & O_EXCL) != 0)
+        unlink(path); /* nobody else's */
+    if (result != RESULT_OK)
+        fd_close(fd);
+    return result;
 }
 
 enum result cache_lock(struct cache *cache, struct error *error)
 {
-    struct stat held, there;
+    enum result result;
 
-    /* `logout` removes the lock file under the lock; whoever waited on the removed file finds out
-     * here and starts again with the new one. Each turn needs a logout: no endless loop. */
-    while (!cache->locked) {
-        if (cache->lock_fd < 0 && open_lock(cache, error) != RESULT_OK) {
-            fd_close(&cache->lock_fd);
-            return error->result;
+    if (cache->locked)
+        return RESULT_OK;
+    do { /* again with the new file where the old one was removed: each turn needs a logout */
+        if (cache->lock_fd < 0) {
+            if (access(cache->dir_path, F_OK) < 0 && errno == ENOENT &&
+                make_directories(cache->dir_path, error) != RESULT_OK)
+                return error->result;
+            if (open_lock(cache->lock_path, O_CREAT, &cache->lock_fd, error) != RESULT_OK)
+                return error->result;
         }
-        if (fd_lock(cache->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-            if (errno == EWOULDBLOCK)
-                return error_set(error, RESULT_TEMPORARY,
-                                 "another process is renewing '%s' and holds its lock '%s'",
-                                 cache->name, cache->lock_path);
-            return error_set(error, RESULT_LOCAL, "cannot lock '%s': %s", cache->lock_path,
-                             strerror(errno));
-        }
-        if (fstat(cache->lock_fd, &held) == 0 && lstat(cache->lock_path, &there) == 0 &&
-            held.st_ino == there.st_ino && held.st_dev == there.st_dev)
-            cache->locked = true;
-        else
-            fd_close(&cache->lock_fd);
+        result = try_lock(cache->lock_path, &cache->lock_fd, error);
+    } while (result == RESULT_TEMPORARY && cache->lock_fd < 0);
+    cache->locked = result == RESULT_OK;
+    if (result == RESULT_TEMPORARY)
+        error_set(error, result, "another process is renewing '%s' and holds its lock '%s'",
+                  cache->name, cache->lock_path);
+    return result;
+}
+
+int64_t cache_lock_pause_ms(int64_t *last_ms)
+{
+    *last_ms = *last_ms == 0 ? PAUSE_FIRST_MS : *last_ms * 2;
+    if (*last_ms > PAUSE_MAX_MS)
+        *last_ms = PAUSE_MAX_MS;
+    return *last_ms + clock_jitter(*last_ms);
+}
+
+enum result cache_lock_by(struct cache *cache, int64_t deadline_ms, struct error *error)
+{
+    int64_t pause_ms = 0;
+    enum result result;
+
+    while ((result = cache_lock(cache, error)) == RESULT_TEMPORARY &&
+           clock_monotonic_ms() < deadline_ms) {
+        if (signals_wait(-1, cache_lock_pause_ms(&pause_ms)))
+            return error_set(error, RESULT_INTERRUPTED, "interrupted");
     }
-    return RESULT_OK;
+    return result;
 }
 
 void cache_unlock(struct cache *cache)
@@ -112,7 +148,7 @@ enum result cache_note_sent(struct cache *cache, const char *token, struct error
 void cache_note_answered(struct cache *cache)
 {
     /* If this fails, the token is doubted once for nothing: harmless. */
-    if (cache->lock_fd >= 0 && fd_truncate(cache->lock_fd, 0) < 0)
+    if (cache->lock_fd >= 0 && FD_RETRY(ftruncate(cache->lock_fd, 0)) < 0)
         return;
 }
 
@@ -131,9 +167,9 @@ bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64
         return false;
     token_fingerprint(token, fingerprint);
     rested_s = clock_epoch_s() - st.st_mtime; /* negative: the clock was set back */
-    doubt = fd_read(fd, note, sizeof note - 1) == (ssize_t)sizeof note - 1 &&
+    doubt = FD_RETRY(read(fd, note, sizeof note - 1)) == (ssize_t)sizeof note - 1 &&
             memcmp(note, fingerprint, sizeof note) == 0 && (rested_s < 0 || rested_s >= pause_s) &&
-            (cache->locked || fd_lock(fd, LOCK_SH | LOCK_NB) == 0);
+            (cache->locked || FD_RETRY(flock(fd, LOCK_SH | LOCK_NB)) == 0);
     close(fd);
     return doubt;
 }

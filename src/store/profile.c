@@ -6,7 +6,9 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "store/token.h"
+#include "store/url.h"
 
 #define VERSION_SUPPORTED 1
 #define NAME_LENGTH_MAX 128
@@ -33,25 +35,22 @@ static const struct member {
     {"token_command", offsetof(struct profile, token_command), false, 0},
     {"unattended_login", offsetof(struct profile, unattended_login), false, 0},
     {"unattended_login_at", offsetof(struct profile, unattended_login_at), true, 0},
+    {"refused_at", offsetof(struct profile, refused_at), true, 0},
     {"blacklisted_at", offsetof(struct profile, blacklisted_at), true, 0},
     {"retry_at", offsetof(struct profile, retry_at), true, 0},
+    {"retry_noted_at", offsetof(struct profile, retry_noted_at), true, 0},
     {"password_expires_at", offsetof(struct profile, password_expires_at), true, 0},
 };
 #define MEMBER_COUNT (sizeof members / sizeof members[0])
-
-static bool is_alphanumeric(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 bool profile_name_is_valid(const char *name)
 {
     size_t len = strlen(name);
 
-    if (len < 1 || len > NAME_LENGTH_MAX || !is_alphanumeric(name[0]))
+    if (len < 1 || len > NAME_LENGTH_MAX || !text_is_alphanumeric(name[0]))
         return false;
     for (size_t i = 1; i < len; i++) {
-        if (!is_alphanumeric(name[i]) && strchr("._@+-", name[i]) == NULL)
+        if (!text_is_alphanumeric(name[i]) && strchr("._@+-", name[i]) == NULL)
             return false;
     }
     return true;
@@ -156,6 +155,29 @@ enum result profile_parse(struct profile *profile, const char *text, size_t len,
     return result;
 }
 
+bool profile_wrote(const char *text)
+{
+    static const char blanks[] = " \t\r\n";
+
+    text += strspn(text, blanks);
+    if (*text == '\0')
+        return true;
+    if (*text++ != '{')
+        return false;
+    text += strspn(text, blanks);
+    if (strncmp(text, "\"version\"", strlen(text) < 9 ? strlen(text) : 9) == 0)
+        return true; /* torn as early as that */
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        char *quoted = mem_join("\"", members[i].name, "\"");
+        bool found = strstr(text, quoted) != NULL;
+
+        mem_free(quoted);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
 char *profile_print(const struct profile *profile)
 {
     struct profile copy = *profile; /* for the slots; its strings stay the caller's */
@@ -173,16 +195,45 @@ char *profile_print(const struct profile *profile)
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
         const struct member *member = &members[i];
 
-        if (!member->is_time)
-            json_set_string(json, member->name, *text_slot(&copy, member));
-        else if (*time_slot(&copy, member) == member->absent)
+        if (member->is_time ? *time_slot(&copy, member) == member->absent
+                            : *text_slot(&copy, member) == NULL)
             json_remove(json, member->name);
-        else
+        else if (member->is_time)
             json_set_integer(json, member->name, *time_slot(&copy, member));
+        else
+            json_set_string(json, member->name, *text_slot(&copy, member));
     }
     text = json_print(json);
     json_delete(json);
     return text;
+}
+
+const char *profile_api_url(const struct profile *profile, const char *named)
+{
+    return named != NULL ? named : profile->api_url != NULL ? profile->api_url : URL_DEFAULT;
+}
+
+bool profile_is_of(const struct profile *profile, const char *email, const char *api_url)
+{
+    struct error ignored;
+
+    if (email != NULL && profile->email != NULL && strcmp(email, profile->email) != 0)
+        return false;
+    return api_url == NULL || profile->api_url == NULL ||
+           (url_check(profile->api_url, &ignored) == RESULT_OK &&
+            url_same_host(profile->api_url, api_url));
+}
+
+enum result profile_check_host(const struct profile *profile, const char *name, const char *api_url,
+                               const char *from, struct error *error)
+{
+    if (profile_is_of(profile, NULL, api_url))
+        return RESULT_OK;
+    return error_set(
+        error, RESULT_USAGE,
+        "the token of '%s' is for %s and is not sent to %s, which %s names: see to it, "
+        "or log in there",
+        name, profile->api_url, api_url, from);
 }
 
 int64_t profile_ttl_s(const struct profile *profile, int64_t now)
@@ -204,7 +255,14 @@ bool profile_is_permanent(const struct profile *profile)
 
 bool profile_login_was_refused(const struct profile *profile)
 {
-    return profile->unattended_login != NULL && strcmp(profile->unattended_login, "refused") == 0;
+    return profile->unattended_login != NULL &&
+           strcmp(profile->unattended_login, PROFILE_LOGIN_REFUSED) == 0;
+}
+
+bool profile_login_failed(const struct profile *profile)
+{
+    return profile->unattended_login != NULL &&
+           strcmp(profile->unattended_login, PROFILE_LOGIN_FAILED) == 0;
 }
 
 bool profile_has_source(const struct profile *profile)
@@ -223,7 +281,7 @@ enum profile_state profile_state(const struct profile *profile, int64_t now)
     int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
     bool renews = profile_has_source(profile) ||
                   (!profile_is_permanent(profile) && profile->token != NULL &&
-                   profile->blacklisted_at == 0 && !profile_login_was_refused(profile) &&
+                   profile->refused_at == 0 && !profile_login_was_refused(profile) &&
                    now < since + PROFILE_RENEWABLE_S);
 
     if (ttl_s > 0 && ttl_s >= profile_default_min_ttl_s(profile))
@@ -233,7 +291,8 @@ enum profile_state profile_state(const struct profile *profile, int64_t now)
     return ttl_s > 0 ? PROFILE_EXPIRES_SOON : PROFILE_RENEWABLE;
 }
 
-int profile_password_days(const struct profile *profile, int64_t now)
+/* -1: nobody need be warned. */
+static int password_days(const struct profile *profile, int64_t now)
 {
     int64_t left_s = profile->password_expires_at - now;
 
@@ -246,7 +305,7 @@ int profile_password_days(const struct profile *profile, int64_t now)
 const char *profile_password_text(const struct profile *profile, int64_t now,
                                   char text[PROFILE_PASSWORD_TEXT_SIZE])
 {
-    int days = profile_password_days(profile, now);
+    int days = password_days(profile, now);
 
     if (days < 0)
         return NULL;

@@ -7,6 +7,7 @@
 #define PROFILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/result.h"
@@ -21,13 +22,19 @@ struct profile {
     int64_t logged_in_at; /* of the login from which this token descends by renewals */
     char *auth_scheme;    /* the form that worked: "raw" or "bearer" */
     char *password_command, *password_file, *token_command;
-    char *unattended_login;      /* "refused" once the service refused the remembered password */
-    int64_t unattended_login_at; /* when it did */
-    int64_t blacklisted_at;      /* the service said that the token is no longer good */
-    int64_t retry_at;            /* the service asked that nothing be sent before */
+    char *unattended_login; /* "refused": the remembered password was; "failed": the last one */
+    int64_t unattended_login_at; /* when that was */
+    int64_t refused_at;          /* the service would not renew the token: it is not sent again */
+    int64_t blacklisted_at;      /* and it, or the API, said that it is out of use already */
+    int64_t retry_at;            /* nothing is sent before, as the service asked, or since an */
+    int64_t retry_noted_at;      /* unattended login failed at that time: see decide_pause_s() */
     int64_t password_expires_at; /* the service's password policy */
     struct cJSON *json;          /* NULL when nothing was read */
 };
+
+/* What unattended_login may be. */
+#define PROFILE_LOGIN_REFUSED "refused"
+#define PROFILE_LOGIN_FAILED "failed"
 
 /* [A-Za-z0-9][A-Za-z0-9._@+-]{0,127}: a file name, and a word that no shell minds. */
 bool profile_name_is_valid(const char *name);
@@ -37,10 +44,21 @@ bool profile_name_is_valid(const char *name);
  * of the error goes on after "cannot use 'PATH': ". */
 enum result profile_parse(struct profile *profile, const char *text, size_t len,
                           struct error *error) MUST_CHECK;
-/* The file's text, in secret memory. */
+/* Whether the text is a cache file's, whole or torn, or an empty one: what may be replaced. */
+bool profile_wrote(const char *text);
+/* The file's text, in wiped memory. */
 char *profile_print(const struct profile *profile);
 void profile_init(struct profile *profile);
 void profile_clear(struct profile *profile);
+
+/* The API that is asked: the one that is named, if any, the profile's, or the default. */
+const char *profile_api_url(const struct profile *profile, const char *named);
+/* Whether it is this account's at this host, as far as both are known (NULL: not). */
+bool profile_is_of(const struct profile *profile, const char *email, const char *api_url);
+/* A token goes only to the host that it belongs to. RESULT_USAGE where another is named, as an
+ * option or variable `from` does. name: the profile's. */
+enum result profile_check_host(const struct profile *profile, const char *name, const char *api_url,
+                               const char *from, struct error *error) MUST_CHECK;
 
 /* How long a renewed token may take to need a person: the library behind the service renews for
  * 14 days from the login unless told otherwise (service.md). */
@@ -61,10 +79,10 @@ bool profile_is_permanent(const struct profile *profile);
 /* A source for an unattended login that was not refused. */
 bool profile_has_source(const struct profile *profile);
 bool profile_login_was_refused(const struct profile *profile);
+bool profile_login_failed(const struct profile *profile);
 enum profile_state profile_state(const struct profile *profile, int64_t now);
-/* Days until the password expires if a person should be warned (14 or fewer), else -1. */
-int profile_password_days(const struct profile *profile, int64_t now);
-/* The same in words, "expires in 5 days"; NULL if nobody need be warned. */
+/* When the password expires, if a person should be warned (14 days or fewer): "expires in 5 days";
+ * NULL if nobody need be. */
 #define PROFILE_PASSWORD_TEXT_SIZE 48
 const char *profile_password_text(const struct profile *profile, int64_t now,
                                   char text[PROFILE_PASSWORD_TEXT_SIZE]);

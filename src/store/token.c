@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 /* `show` renews what lasts less: the token must outlive the call that it is printed for. */
 #define MIN_TTL_S 60
@@ -55,49 +56,27 @@ enum result token_clean(struct buffer *text, const char *what, struct error *err
     return RESULT_OK;
 }
 
-/* The six bits of a base64url digit (RFC 4648, 5), -1 for anything else. */
-static int digit_value(char digit)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    const char *found = digit == '\0' ? NULL : strchr(digits, digit);
-
-    return found == NULL ? -1 : (int)(found - digits);
-}
-
 char *token_payload(const char *token)
 {
     const char *from = strchr(token, '.');
     const char *to = from == NULL ? NULL : strchr(from + 1, '.');
-    unsigned bits = 0, bit_count = 0;
-    size_t len = 0;
     struct cJSON *json;
     char *payload;
+    size_t len;
 
     if (to == NULL)
         return NULL;
     from++;
     payload = mem_new((size_t)(to - from) + 1); /* more than the decoded text needs */
-    for (; from < to && *from != '='; from++) {
-        int value = digit_value(*from);
-
-        if (value < 0)
-            goto fail;
-        bits = bits << 6 | (unsigned)value;
-        bit_count += 6;
-        if (bit_count >= 8) {
-            bit_count -= 8;
-            payload[len++] = (char)(bits >> bit_count & 0xff);
-        }
+    len = text_decode_base64(from, (size_t)(to - from), payload);
+    /* All of it, up to the padding: four digits are three bytes. */
+    json = len == strcspn(from, "=.") * 3 / 4 ? json_parse_object(payload, len) : NULL;
+    if (json == NULL) {
+        mem_free(payload);
+        return NULL;
     }
-    json = json_parse_object(payload, len);
-    if (json == NULL)
-        goto fail;
     json_delete(json);
     return payload;
-
-fail:
-    mem_free(payload);
-    return NULL;
 }
 
 struct token_claims token_claims(const char *token)
@@ -114,17 +93,6 @@ struct token_claims token_claims(const char *token)
     json_delete(json);
     mem_free(payload);
     return claims;
-}
-
-bool token_is_newer(const char *token, const char *than, int64_t than_expires_at)
-{
-    struct token_claims claims = token_claims(token), old = token_claims(than);
-
-    if (strcmp(token, than) == 0)
-        return false;
-    if (claims.has_nbf && old.has_nbf && claims.nbf != old.nbf)
-        return claims.nbf > old.nbf;
-    return !claims.has_exp || claims.exp >= than_expires_at;
 }
 
 enum result token_answer_life(int64_t expires_in, const struct token_claims *claims,

@@ -8,7 +8,6 @@
 #define TOKEN_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "base/mem.h"
@@ -39,15 +38,10 @@ bool token_is_valid(const char *token);
  * "the token on stdin". */
 enum result token_clean(struct buffer *text, const char *what, struct error *error) MUST_CHECK;
 
-/* The decoded payload of a JWT, a JSON object's text in secret memory; NULL if it is not a JWT. */
+/* The decoded payload of a JWT, a JSON object's text in wiped memory; NULL if it is not a JWT. */
 char *token_payload(const char *token);
 /* The times among its claims; all absent if it is not a JWT. */
 struct token_claims token_claims(const char *token);
-
-/* Whether a token that comes from elsewhere is to take another one's place: it is another, and was
- * made later by its nbf (which the service sets anew at each renewal, and iat not), or, where that
- * says nothing, ends no earlier. than_expires_at: as it is cached. */
-bool token_is_newer(const char *token, const char *than, int64_t than_expires_at);
 
 /* The life of a token that came in an answer, as far as it can be told: expires_in unless 0; else
  * exp counted from nbf or iat; else the documented hour. RESULT_PROTOCOL if that is not positive or

@@ -114,24 +114,10 @@ char *url_host(const char *url)
     return mem_format("%.*s", (int)strcspn(host, "/"), host);
 }
 
-static size_t trimmed_length(const char *url)
+bool url_same_host(const char *a, const char *b)
 {
-    size_t len = strlen(url);
+    size_t len = (size_t)(authority(a) - a);
 
-    while (len > 0 && url[len - 1] == '/')
-        len--;
-    return len;
-}
-
-bool url_same(const char *a, const char *b)
-{
-    size_t len = trimmed_length(a);
-    size_t head = (size_t)(authority(a) - a);
-
-    head += strcspn(a + head, "/");
-    if (len != trimmed_length(b))
-        return false;
-    if (head > len)
-        head = len;
-    return strncasecmp(a, b, head) == 0 && strncmp(a + head, b + head, len - head) == 0;
+    len += strcspn(a + len, "/");
+    return strncasecmp(a, b, len) == 0 && (b[len] == '\0' || b[len] == '/');
 }

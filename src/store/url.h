@@ -15,10 +15,11 @@
 
 /* RESULT_USAGE with a text that says what is wrong with it. */
 enum result url_check(const char *url, struct error *error) MUST_CHECK;
-/* The host with its port, as in the URL, in secret memory. The URL must have passed url_check. */
+/* The host with its port, as in the URL, in wiped memory. The URL must have passed url_check. */
 char *url_host(const char *url);
 bool url_is_plain_http(const char *url);
-/* The same API, but for trailing slashes and the case of scheme and host. */
-bool url_same(const char *a, const char *b);
+/* The same scheme, name and port, whatever the path: to whom secrets may go. Both must have passed
+ * url_check. */
+bool url_same_host(const char *a, const char *b);
 
 #endif

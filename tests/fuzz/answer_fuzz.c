@@ -48,7 +48,6 @@ static void check_token(const struct api_question *question, const struct api_an
     MUST(answer->obtained_at == SENT_AT);
     MUST(life_s > least_s && life_s <= TOKEN_LIFE_MAX_S);
     MUST(answer->password_days >= -1);
-    MUST(answer->error.text[0] == '\0');
 }
 
 /* Long enough, and of such characters, that it cannot come about by what is put in place of others.
@@ -61,15 +60,15 @@ static bool is_unmistakable(const char *token)
 }
 
 /* silent: the same error where the service said nothing. */
-static void check_error(const struct api_answer *answer, const struct reply *reply,
-                        const char *silent)
+static void check_error(const struct api_answer *answer, const struct error *error,
+                        const struct reply *reply, const char *silent)
 {
-    const char *text = answer->error.text, *sent = NULL;
+    const char *text = error->text, *sent = NULL;
     struct cJSON *json = NULL;
 
     MUST(answer->token == NULL && answer->token_type == NULL);
     MUST(answer->password_days == -1);
-    MUST(text[0] != '\0' && strlen(text) < sizeof answer->error.text - 1);
+    MUST(text[0] != '\0' && strlen(text) < sizeof error->text - 1);
     MUST(shown_length(text) <= strlen(silent) + strlen(": ") + 300);
     MUST(strstr(text, PASSWORD) == NULL);
     MUST(strstr(text, CACHED) == NULL);
@@ -85,20 +84,19 @@ static void check_error(const struct api_answer *answer, const struct reply *rep
 
 /* The text of the error for this status without a message. */
 static struct error silent_error(const struct api_question *question, const struct reply *reply,
-                                 const struct api_answer *answer)
+                                 const struct error *said)
 {
     bool succeeded = reply->status >= 200 && reply->status <= 299;
     struct reply silent = *reply;
     struct api_answer other;
     struct error error;
 
-    if (succeeded && answer->error.result == RESULT_PROTOCOL)
-        return answer->error; /* there the service has no say */
+    if (succeeded && said->result == RESULT_PROTOCOL)
+        return *said; /* there the service has no say */
     silent.body = BUFFER(REPLY_BODY_MAX);
     if (succeeded)
-        MUST(buffer_append_text(&silent.body, "{\"success\":false}"));
-    MUST(api_read(question, &silent, &other) == answer->error.result);
-    error = other.error;
+        buffer_put(&silent.body, "{\"success\":false}");
+    MUST(api_read(question, &silent, &other, &error) == said->result);
     api_answer_clear(&other);
     buffer_clear(&silent.body);
     return error;
@@ -108,13 +106,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct api_question question = {
         .host = HOST, .password = PASSWORD, .token = CACHED, .logged_in_at = LOGGED_IN_AT};
-    struct reply reply = {.done = true,
-                          .fate = REQUEST_ANSWERED,
+    struct reply reply = {.fate = REQUEST_ANSWERED,
                           .body = BUFFER(REPLY_BODY_MAX),
                           .sent_at = SENT_AT,
+                          .date = SENT_AT,
                           .retry_after_s = -1};
     struct api_answer answer;
-    struct error silent;
+    struct error error = {0}, silent;
     enum result result;
 
     if (size < 5 || size - 5 > REPLY_BODY_MAX)
@@ -125,17 +123,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         reply.retry_after_s = data[4];
     MUST(buffer_append(&reply.body, data + 5, size - 5));
 
-    result = api_read(&question, &reply, &answer);
-    MUST(result == answer.error.result);
+    result = api_read(&question, &reply, &answer, &error);
+    MUST(result == error.result);
     MUST(answer.status == reply.status);
     MUST(answer.retry_after_s >= -1 && answer.retry_after_s <= 86400);
     MUST(reply.retry_after_s < 0 || answer.retry_after_s == reply.retry_after_s);
     if (result == RESULT_OK) {
         check_token(&question, &answer);
+        MUST(error.text[0] == '\0');
     } else {
         MUST(result == RESULT_REFUSED || result == RESULT_TEMPORARY || result == RESULT_PROTOCOL);
-        silent = silent_error(&question, &reply, &answer);
-        check_error(&answer, &reply, silent.text);
+        silent = silent_error(&question, &reply, &error);
+        check_error(&answer, &error, &reply, silent.text);
     }
     api_answer_clear(&answer);
     buffer_clear(&reply.body);

@@ -32,7 +32,9 @@ static void check_same(const struct profile *a, const struct profile *b)
     MUST(same_text(a->token_command, b->token_command));
     MUST(same_text(a->unattended_login, b->unattended_login));
     MUST(same_time(a->unattended_login_at, b->unattended_login_at));
+    MUST(same_time(a->blacklisted_at, b->blacklisted_at));
     MUST(same_time(a->retry_at, b->retry_at));
+    MUST(same_time(a->retry_noted_at, b->retry_noted_at));
     MUST(same_time(a->password_expires_at, b->password_expires_at));
 }
 
@@ -45,6 +47,7 @@ static void check_sense(const struct profile *profile)
     MUST(profile->retry_at >= 0 && profile->unattended_login_at >= 0);
     MUST(profile->password_expires_at >= 0);
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        char password[PROFILE_PASSWORD_TEXT_SIZE];
         int64_t ttl_s = profile_ttl_s(profile, times[i]);
         enum profile_state state = profile_state(profile, times[i]);
 
@@ -52,8 +55,7 @@ static void check_sense(const struct profile *profile)
         MUST(profile->token != NULL || ttl_s == 0);
         MUST(state != PROFILE_VALID || ttl_s > 0);
         MUST(state != PROFILE_EXPIRES_SOON || ttl_s > 0);
-        MUST(profile_password_days(profile, times[i]) >= -1);
-        MUST(profile_password_days(profile, times[i]) <= 14);
+        profile_password_text(profile, times[i], password);
     }
     MUST(profile_default_min_ttl_s(profile) >= 0 && profile_default_min_ttl_s(profile) <= 60);
 }

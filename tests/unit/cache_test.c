@@ -6,13 +6,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "scratch.h"
 #include "base/mem.h"
-#include "store/token.h"
+#include "store/lock.h"
 #include "unit.h"
 
 #define VALID "{\"version\":1,\"access_token\":\"abc\",\"expires_at\":1800003600}"
@@ -50,6 +48,8 @@ static void check_local(enum result result, const char *because)
         printf("# '%s'\n", error.text);
 }
 
+#define TEMP at(".default.json.tmp")
+
 /* ---- places ---- */
 
 TEST(the_directory_can_be_moved)
@@ -61,7 +61,6 @@ TEST(the_directory_can_be_moved)
     CHECK_STR(cache.target, at("default.json"));
     CHECK_STR(cache.lock_path, at("default.lock"));
     CHECK_STR(cache.dir_path, scratch);
-    CHECK(strncmp(cache.temp_path, scratch, strlen(scratch)) == 0);
     CHECK(!exists(cache.lock_path)); /* nothing was touched */
     tear_down();
 }
@@ -219,7 +218,7 @@ TEST(a_cached_token_is_read)
     set_up();
     put(at("default.json"), VALID);
     open_cache();
-    CHECK(cache_exists(&cache));
+    CHECK_INT(cache_find(&cache, &error), RESULT_OK);
     CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
     CHECK_STR(profile.token, "abc");
     CHECK(!exists(at("default.lock"))); /* readers take no lock */
@@ -232,10 +231,10 @@ TEST(no_file_is_no_token)
 {
     set_up();
     open_cache();
-    CHECK(!cache_exists(&cache));
+    CHECK_INT(cache_find(&cache, &error), RESULT_NO_TOKEN);
     CHECK_INT(cache_read(&cache, &profile, &error), RESULT_NO_TOKEN);
     CHECK(strstr(error.text, "login") != NULL);
-    CHECK(!cache.replaceable);
+    CHECK(!cache.is_ours);
     rmdir(scratch);
     CHECK_INT(cache_read(&cache, &profile, &error), RESULT_NO_TOKEN);
     tear_down();
@@ -258,12 +257,10 @@ TEST(a_damaged_file_may_be_replaced)
     static const char *const texts[] = {
         "",
         "{",
-        "[]",
         "\n",
         "{\"version\":1",
         "{\"version\":1,\"access_token\":7}",
         "{\"version\":1,\"access_token\":\"a b\"}",
-        "not JSON",
         VALID "{}", /* NOLINT(bugprone-suspicious-missing-comma): one text, with more behind it */
     };
 
@@ -273,11 +270,27 @@ TEST(a_damaged_file_may_be_replaced)
         put(at("default.json"), texts[i]);
         check_local(cache_read(&cache, &profile, &error), "login");
         CHECK(strstr(error.text, at("default.json")) != NULL);
-        CHECK(cache.replaceable);
+        CHECK(cache.is_ours);
     }
     put_bytes(at("default.json"), VALID "\0\0\0", sizeof VALID + 2, 0600);
     check_local(cache_read(&cache, &profile, &error), "damaged");
-    CHECK(cache.replaceable);
+    CHECK(cache.is_ours);
+    tear_down();
+}
+
+TEST(what_never_was_a_cache_is_neither_replaced_nor_removed)
+{
+    static const char *const texts[] = {"not JSON",         "[]",          "{}",
+                                        "{\"name\":\"x\"}", "\"version\"", "#!/bin/sh\n"};
+
+    set_up();
+    open_cache();
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        put(at("default.json"), texts[i]);
+        check_local(cache_read(&cache, &profile, &error), at("default.json"));
+        CHECK(!cache.is_ours);
+        check_local(cache_find(&cache, &error), at("default.json"));
+    }
     tear_down();
 }
 
@@ -287,7 +300,7 @@ TEST(a_later_version_is_not_replaced)
     put(at("default.json"), "{\"version\":2}");
     open_cache();
     check_local(cache_read(&cache, &profile, &error), "version 2");
-    CHECK(!cache.replaceable);
+    CHECK(cache.is_ours && cache.is_later);
     tear_down();
 }
 
@@ -301,7 +314,7 @@ TEST(a_file_that_others_can_touch_is_refused)
         put_bytes(at("default.json"), VALID, strlen(VALID), modes[i]);
         check_local(cache_read(&cache, &profile, &error), "chmod 600");
         CHECK(profile.token == NULL);
-        CHECK(cache.replaceable);
+        CHECK(cache.is_ours);
     }
     put_bytes(at("default.json"), VALID, strlen(VALID), 0700);
     CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
@@ -321,7 +334,7 @@ TEST(a_file_of_another_user_is_refused)
     open_cache();
     check_local(cache_read(&cache, &profile, &error), "12345");
     CHECK(profile.token == NULL);
-    CHECK(!cache.replaceable);
+    CHECK(!cache.is_ours);
     tear_down();
 }
 
@@ -331,12 +344,12 @@ TEST(what_is_no_file_is_refused_and_not_waited_for)
     open_cache();
     CHECK(mkdir(at("default.json"), 0700) == 0);
     check_local(cache_read(&cache, &profile, &error), at("default.json"));
-    CHECK(!cache.replaceable);
+    CHECK(!cache.is_ours);
     rmdir(at("default.json"));
     CHECK(mkfifo(at("default.json"), 0600) == 0);
     check_local(cache_read(&cache, &profile, &error), "regular");
-    CHECK(!cache.replaceable);
-    CHECK(cache_exists(&cache));
+    CHECK(!cache.is_ours);
+    check_local(cache_find(&cache, &error), "regular");
     tear_down();
 }
 
@@ -352,7 +365,7 @@ TEST(a_file_that_is_too_large_is_refused)
     CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK);
     put_bytes(at("default.json"), text, 256 * 1024 + 1, 0600);
     check_local(cache_read(&cache, &profile, &error), "larger");
-    CHECK(cache.replaceable);
+    CHECK(cache.is_ours);
     mem_free(text);
     tear_down();
 }
@@ -365,7 +378,7 @@ TEST(a_file_that_cannot_be_read_is_not_replaced)
     put_bytes(at("default.json"), VALID, strlen(VALID), 0200);
     open_cache();
     check_local(cache_read(&cache, &profile, &error), strerror(EACCES));
-    CHECK(!cache.replaceable);
+    CHECK(!cache.is_ours);
     tear_down();
 }
 
@@ -455,144 +468,6 @@ TEST(a_link_to_a_directory_is_refused)
     tear_down();
 }
 
-/* ---- the lock ---- */
-
-TEST(one_process_at_a_time_has_the_lock)
-{
-    struct cache other;
-
-    set_up();
-    open_cache();
-    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK(cache.locked);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK); /* it is ours already */
-    CHECK_INT(cache_lock(&other, &error), RESULT_TEMPORARY);
-    CHECK(strstr(error.text, "default") != NULL);
-    CHECK(!other.locked);
-    cache_unlock(&cache);
-    CHECK(!cache.locked);
-    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_TEMPORARY);
-    cache_close(&other);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    tear_down();
-}
-
-TEST(profiles_do_not_share_a_lock)
-{
-    struct cache other;
-
-    set_up();
-    open_cache();
-    CHECK_INT(cache_open(&other, "work", NULL, &error), RESULT_OK);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
-    cache_close(&other);
-    tear_down();
-}
-
-TEST(the_kernel_lets_go_the_lock_of_the_dead)
-{
-    int ready[2], status;
-    char byte;
-    pid_t pid;
-
-    set_up();
-    open_cache();
-    CHECK(pipe(ready) == 0);
-    pid = fork();
-    if (pid == 0) {
-        if (cache_lock(&cache, &error) != RESULT_OK || write(ready[1], "", 1) != 1)
-            _exit(1);
-        for (;;)
-            pause();
-    }
-    CHECK_INT(read(ready[0], &byte, 1), 1);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_TEMPORARY);
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    close(ready[0]);
-    close(ready[1]);
-    tear_down();
-}
-
-TEST(the_directory_is_made_and_private_whatever_the_umask)
-{
-    static const mode_t masks[] = {0, 022, 077, 0777};
-
-    for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
-        bool stored;
-
-        set_up();
-        setenv("SERVETEL_AUTH_DIR", at("a/b/c"), 1);
-        umask(masks[i]);
-        open_cache();
-        CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-        CHECK_INT(cache_prepare(&cache, 100, &error), RESULT_OK);
-        CHECK_INT(mode_of(cache.temp_path), 0600);
-        CHECK_INT(cache_write(&cache, VALID, &stored, &error), RESULT_OK);
-        CHECK_INT(mode_of(at("a")), 0700);
-        CHECK_INT(mode_of(at("a/b")), 0700);
-        CHECK_INT(mode_of(at("a/b/c")), 0700);
-        CHECK_INT(mode_of(at("a/b/c/default.lock")), 0600);
-        CHECK_INT(mode_of(at("a/b/c/default.json")), 0600);
-        CHECK_STR(get(at("a/b/c/default.json")), VALID);
-        tear_down();
-    }
-}
-
-TEST(a_directory_that_is_there_keeps_its_mode)
-{
-    set_up();
-    chmod(scratch, 0750);
-    open_cache();
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK_INT(mode_of(scratch), 0750);
-    tear_down();
-}
-
-TEST(a_lock_that_is_open_to_others_is_closed)
-{
-    set_up();
-    put_bytes(at("default.lock"), "", 0, 0666);
-    open_cache();
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK_INT(mode_of(at("default.lock")), 0600);
-    tear_down();
-}
-
-TEST(a_lock_that_is_no_file_is_refused)
-{
-    set_up();
-    open_cache();
-    put(at("victim"), "untouched");
-    CHECK(symlink("victim", at("default.lock")) == 0);
-    check_local(cache_lock(&cache, &error), "default.lock");
-    CHECK_STR(get(at("victim")), "untouched");
-    unlink(at("default.lock"));
-    CHECK(mkdir(at("default.lock"), 0700) == 0);
-    check_local(cache_lock(&cache, &error), "default.lock");
-    rmdir(at("default.lock"));
-    CHECK(mkfifo(at("default.lock"), 0600) == 0);
-    check_local(cache_lock(&cache, &error), "default.lock");
-    unlink(at("default.lock"));
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    tear_down();
-}
-
-TEST(a_directory_that_cannot_be_made_is_an_error)
-{
-    set_up();
-    put(at("file"), "");
-    setenv("SERVETEL_AUTH_DIR", at("file/below"), 1);
-    open_cache();
-    CHECK_INT(cache_lock(&cache, &error), RESULT_LOCAL);
-    CHECK(!cache.locked);
-    tear_down();
-}
-
 /* ---- writing ---- */
 
 static void lock_and_prepare(size_t size)
@@ -610,16 +485,16 @@ TEST(what_is_written_replaces_the_file_whole)
     put(at("default.json"), VALID);
     open_cache();
     lock_and_prepare(10000);
-    CHECK(exists(cache.temp_path));
-    CHECK(stat(cache.temp_path, &st) == 0 && st.st_size >= 10000); /* room is reserved */
+    CHECK(exists(TEMP));
+    CHECK(stat(TEMP, &st) == 0 && st.st_size >= 10000); /* room is reserved */
     CHECK_STR(get(at("default.json")), VALID);
     CHECK_INT(cache_write(&cache, "{\"version\":1}", &stored, &error), RESULT_OK);
     CHECK(stored);
     CHECK_STR(get(at("default.json")), "{\"version\":1}");
     CHECK(stat(at("default.json"), &st) == 0 && st.st_size == 13);
-    CHECK(!exists(cache.temp_path));
+    CHECK(!exists(TEMP));
     CHECK_INT(cache_sync(&cache, &error), RESULT_OK);
-    CHECK(cache.locked);
+    CHECK(cache.lock_fd >= 0);
     tear_down();
 }
 
@@ -662,15 +537,15 @@ TEST(what_is_abandoned_leaves_the_old_file)
     open_cache();
     lock_and_prepare(100);
     cache_abandon(&cache);
-    CHECK(!exists(cache.temp_path));
-    CHECK(cache.locked);
+    CHECK(!exists(TEMP));
+    CHECK(cache.lock_fd >= 0);
     CHECK_STR(get(at("default.json")), VALID);
     cache_abandon(&cache);
     lock_and_prepare(100);
     cache_close(&cache);
     CHECK_STR(get(at("default.json")), VALID);
     open_cache();
-    CHECK(!exists(cache.temp_path));
+    CHECK(!exists(TEMP));
     tear_down();
 }
 
@@ -680,10 +555,10 @@ TEST(what_the_dead_left_behind_is_replaced)
 
     set_up();
     open_cache();
-    put_bytes(cache.temp_path, "an old, longer secret", 21, 0644);
+    put_bytes(TEMP, "an old, longer secret", 21, 0644);
     lock_and_prepare(4);
-    CHECK_INT(mode_of(cache.temp_path), 0600);
-    CHECK(strstr(get(cache.temp_path), "secret") == NULL);
+    CHECK_INT(mode_of(TEMP), 0600);
+    CHECK(strstr(get(TEMP), "secret") == NULL);
     CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_OK);
     CHECK_STR(get(at("default.json")), "new");
     tear_down();
@@ -696,7 +571,7 @@ TEST(a_link_in_place_of_the_temporary_file_is_not_followed)
     set_up();
     open_cache();
     put(at("victim"), "untouched");
-    CHECK(symlink("victim", cache.temp_path) == 0);
+    CHECK(symlink("victim", TEMP) == 0);
     lock_and_prepare(100);
     CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_OK);
     CHECK_STR(get(at("victim")), "untouched");
@@ -708,7 +583,7 @@ TEST(a_directory_in_place_of_the_temporary_file_is_an_error)
 {
     set_up();
     open_cache();
-    CHECK(mkdir(cache.temp_path, 0700) == 0);
+    CHECK(mkdir(TEMP, 0700) == 0);
     CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
     CHECK_INT(cache_prepare(&cache, 100, &error), RESULT_LOCAL);
     tear_down();
@@ -721,7 +596,7 @@ TEST(what_a_rename_could_not_replace_is_found_before)
     CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
     CHECK(mkdir(at("default.json"), 0700) == 0);
     check_local(cache_prepare(&cache, 100, &error), "regular");
-    CHECK(!exists(cache.temp_path));
+    CHECK(!exists(TEMP));
     tear_down();
 }
 
@@ -733,7 +608,7 @@ TEST(a_file_that_would_grow_too_large_is_refused)
     CHECK_INT(cache_prepare(&cache, 256 * 1024, &error), RESULT_OK);
     cache_abandon(&cache);
     CHECK_INT(cache_prepare(&cache, 256 * 1024 + 1, &error), RESULT_LOCAL);
-    CHECK(!exists(cache.temp_path));
+    CHECK(!exists(TEMP));
     tear_down();
 }
 
@@ -747,7 +622,7 @@ TEST(a_rename_that_fails_keeps_what_is_there)
     CHECK(mkdir(at("default.json"), 0700) == 0);
     CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_LOCAL);
     CHECK(!stored);
-    CHECK(!exists(cache.temp_path));
+    CHECK(!exists(TEMP));
     tear_down();
 }
 
@@ -772,7 +647,7 @@ TEST(a_full_disk_is_found_before_anything_is_sent)
     CHECK_INT(cache_prepare(&cache, 8192, &error), RESULT_LOCAL);
     limit_files(RLIM_INFINITY);
     CHECK(strstr(error.text, "default.json") != NULL);
-    CHECK(!exists(cache.temp_path));
+    CHECK(!exists(TEMP));
     CHECK_STR(get(at("default.json")), VALID);
     tear_down();
 }
@@ -792,7 +667,7 @@ TEST(a_write_that_fails_keeps_the_old_file)
     CHECK_INT(cache_write(&cache, text, &stored, &error), RESULT_LOCAL);
     limit_files(RLIM_INFINITY);
     CHECK(!stored);
-    CHECK(!exists(cache.temp_path));
+    CHECK(!exists(TEMP));
     CHECK_STR(get(at("default.json")), VALID);
     tear_down();
 }
@@ -857,13 +732,13 @@ TEST(what_is_removed_is_gone)
     put(at("default.json"), VALID);
     put(at("other.json"), VALID);
     open_cache();
-    put(cache.temp_path, "left behind");
+    put(TEMP, "left behind");
     CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
     CHECK_INT(cache_remove(&cache, &error), RESULT_OK);
     CHECK(!exists(at("default.json")));
     CHECK(!exists(at("default.lock")));
-    CHECK(!exists(cache.temp_path));
-    CHECK(!cache_exists(&cache));
+    CHECK(!exists(TEMP));
+    CHECK_INT(cache_find(&cache, &error), RESULT_NO_TOKEN);
     CHECK_STR(get(at("other.json")), VALID);
     tear_down();
 }
@@ -899,116 +774,6 @@ TEST(a_directory_is_not_removed)
     CHECK(mkdir(at("default.json"), 0700) == 0);
     check_local(cache_remove(&cache, &error), "default.json");
     CHECK(exists(at("default.json")));
-    tear_down();
-}
-
-/* Who waited for a lock that was removed must not take the dead file for the lock. */
-TEST(a_lock_that_was_removed_is_made_anew)
-{
-    struct cache other, third;
-
-    set_up();
-    open_cache();
-    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
-    CHECK_INT(cache_open(&third, "default", NULL, &error), RESULT_OK);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK_INT(cache_lock(&other, &error), RESULT_TEMPORARY); /* has the old file open */
-    CHECK_INT(cache_remove(&cache, &error), RESULT_NO_TOKEN);
-    cache_unlock(&cache);
-    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
-    CHECK(exists(at("default.lock")));
-    CHECK_INT(cache_lock(&third, &error), RESULT_TEMPORARY);
-    CHECK_INT(cache_lock(&cache, &error), RESULT_TEMPORARY);
-    cache_close(&other);
-    CHECK_INT(cache_lock(&third, &error), RESULT_OK);
-    cache_close(&third);
-    tear_down();
-}
-
-/* ---- the note ---- */
-
-TEST(a_token_whose_answer_was_lost_is_in_doubt)
-{
-    char note[TOKEN_FINGERPRINT_SIZE];
-    struct cache other;
-
-    set_up();
-    open_cache();
-    token_fingerprint("abc", note);
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0)); /* no lock file at all */
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
-    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
-    CHECK_STR(get(at("default.lock")), note);
-    CHECK(strstr(get(at("default.lock")), "abc") == NULL);
-    CHECK(cache_token_is_in_doubt(&cache, "abc", 0));
-    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
-    CHECK(!cache_token_is_in_doubt(&other, "abc", 0)); /* somebody is at it */
-    cache_unlock(&cache);
-    CHECK(cache_token_is_in_doubt(&other, "abc", 0));
-    cache_close(&other);
-    CHECK(cache_token_is_in_doubt(&cache, "abc", 0));
-    CHECK(!cache_token_is_in_doubt(&cache, "def", 0));
-    tear_down();
-}
-
-TEST(an_answer_ends_the_doubt)
-{
-    set_up();
-    open_cache();
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
-    cache_note_answered(&cache);
-    CHECK_STR(get(at("default.lock")), "");
-    cache_unlock(&cache);
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
-    cache_note_answered(&cache); /* without the lock: nothing */
-    tear_down();
-}
-
-TEST(the_last_token_that_was_sent_is_noted)
-{
-    set_up();
-    open_cache();
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
-    CHECK_INT(cache_note_sent(&cache, "def", &error), RESULT_OK);
-    cache_unlock(&cache);
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
-    CHECK(cache_token_is_in_doubt(&cache, "def", 0));
-    tear_down();
-}
-
-TEST(the_doubt_rests_for_a_while_after_each_try)
-{
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) - 100}};
-
-    set_up();
-    open_cache();
-    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
-    CHECK_INT(cache_note_sent(&cache, "abc", &error), RESULT_OK);
-    cache_unlock(&cache);
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 60));
-    CHECK(utimensat(AT_FDCWD, at("default.lock"), times, 0) == 0);
-    CHECK(cache_token_is_in_doubt(&cache, "abc", 60));
-    CHECK(cache_token_is_in_doubt(&cache, "abc", 100));
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 1000));
-    tear_down();
-}
-
-TEST(a_note_that_is_none_raises_no_doubt)
-{
-    static const char *const notes[] = {"x", "1a47e90", "zzzzzzzz", "\n"};
-
-    set_up();
-    open_cache();
-    for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++) {
-        put(at("default.lock"), notes[i]);
-        CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
-    }
-    unlink(at("default.lock"));
-    CHECK(mkfifo(at("default.lock"), 0600) == 0);
-    CHECK(!cache_token_is_in_doubt(&cache, "abc", 0));
     tear_down();
 }
 

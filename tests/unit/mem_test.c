@@ -26,9 +26,9 @@ TEST(what_is_appended_is_there_and_terminated)
     struct buffer secret = BUFFER(100);
 
     CHECK(buffer_append(&secret, "abc", 3));
-    CHECK(buffer_append_text(&secret, "def"));
+    buffer_put(&secret, "def");
     CHECK(buffer_append(&secret, "", 0));
-    CHECK(buffer_append_text(&secret, ""));
+    buffer_put(&secret, "");
     CHECK_STR(buffer_text(&secret), "abcdef");
     CHECK_INT(secret.len, 6);
     CHECK_INT(secret.data[6], 0);
@@ -99,11 +99,13 @@ TEST(the_cap_is_kept_and_nothing_changes_when_it_would_be_passed)
 {
     struct buffer secret = BUFFER(5);
 
-    CHECK(buffer_append_text(&secret, "abc"));
-    CHECK(!buffer_append_text(&secret, "def"));
+    buffer_put(&secret, "abc");
+    CHECK(!secret.cut);
+    buffer_put(&secret, "def");
+    CHECK(secret.cut);
     CHECK_STR(buffer_text(&secret), "abc");
     CHECK_INT(secret.len, 3);
-    CHECK(buffer_append_text(&secret, "de"));
+    buffer_put(&secret, "de");
     CHECK_STR(buffer_text(&secret), "abcde");
     CHECK(!buffer_append(&secret, "f", 1));
     CHECK(buffer_append(&secret, "", 0));
@@ -115,7 +117,7 @@ TEST(lengths_that_would_wrap_are_beyond_the_cap)
 {
     struct buffer secret = BUFFER(5);
 
-    CHECK(buffer_append_text(&secret, "abc"));
+    buffer_put(&secret, "abc");
     CHECK(!buffer_append(&secret, "x", SIZE_MAX));
     CHECK(!buffer_append(&secret, "x", SIZE_MAX - 2));
     CHECK_STR(buffer_text(&secret), "abc");
@@ -136,12 +138,12 @@ TEST(a_cleared_buffer_is_usable_again)
 {
     struct buffer secret = BUFFER(10);
 
-    CHECK(buffer_append_text(&secret, "one"));
+    buffer_put(&secret, "one");
     buffer_clear(&secret);
     buffer_clear(&secret);
     CHECK_INT(secret.len, 0);
     CHECK_INT(secret.max, 10);
-    CHECK(buffer_append_text(&secret, "two"));
+    buffer_put(&secret, "two");
     CHECK_STR(buffer_text(&secret), "two");
     buffer_clear(&secret);
 }

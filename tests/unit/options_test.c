@@ -1,5 +1,7 @@
 #include "commands/options.h"
 
+#include "commands/nearest.h"
+
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -580,7 +582,7 @@ TEST(the_nearest_name_is_near)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (!CHECK_STR(options_nearest(table[i].typed, names), table[i].nearest))
+        if (!CHECK_STR(nearest(table[i].typed, names), table[i].nearest))
             printf("# for '%s'\n", table[i].typed);
     }
 }
@@ -589,7 +591,7 @@ TEST(of_no_names_none_is_near)
 {
     static const char *const none[] = {NULL};
 
-    CHECK(options_nearest("x", none) == NULL);
+    CHECK(nearest("x", none) == NULL);
 }
 
 TEST(a_name_that_is_too_long_to_compare_is_not_near)
@@ -597,7 +599,7 @@ TEST(a_name_that_is_too_long_to_compare_is_not_near)
     static const char *const names[] = {
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", NULL};
 
-    CHECK(options_nearest("xxxx", names) == NULL);
+    CHECK(nearest("xxxx", names) == NULL);
 }
 
 /* ---- help ---- */

@@ -62,7 +62,8 @@ static const char whole[] =
     "\"obtained_at\":1800000000,\"logged_in_at\":1799990000,\"auth_scheme\":\"raw\","
     "\"password_command\":\"pass show x\",\"password_file\":\"/run/pw\","
     "\"token_command\":\"vault x\",\"unattended_login\":\"refused\","
-    "\"unattended_login_at\":1799999000,\"retry_at\":1800000060,"
+    "\"unattended_login_at\":1799999000,\"blacklisted_at\":1799998000,"
+    "\"retry_at\":1800000060,\"retry_noted_at\":1800000030,"
     "\"password_expires_at\":1800864000}";
 
 static void check_whole(void)
@@ -80,7 +81,9 @@ static void check_whole(void)
     CHECK_STR(profile.token_command, "vault x");
     CHECK_STR(profile.unattended_login, "refused");
     CHECK_INT(profile.unattended_login_at, 1799999000);
+    CHECK_INT(profile.blacklisted_at, 1799998000);
     CHECK_INT(profile.retry_at, 1800000060);
+    CHECK_INT(profile.retry_noted_at, 1800000030);
     CHECK_INT(profile.password_expires_at, 1800864000);
 }
 
@@ -99,7 +102,9 @@ TEST(what_is_absent_is_unset)
     CHECK(profile.token == NULL && profile.email == NULL && profile.api_url == NULL);
     CHECK_INT(profile.expires_at, TOKEN_NO_EXPIRY);
     CHECK_INT(profile.obtained_at, 0);
+    CHECK_INT(profile.blacklisted_at, 0);
     CHECK_INT(profile.retry_at, 0);
+    CHECK_INT(profile.retry_noted_at, 0);
     profile_clear(&profile);
 }
 
@@ -150,8 +155,9 @@ TEST(members_of_a_wrong_type_are_damage)
         "password_command", "password_file", "token_command", "unattended_login",
     };
     static const char *const times[] = {
-        "expires_at",          "obtained_at", "logged_in_at",
-        "unattended_login_at", "retry_at",    "password_expires_at",
+        "expires_at",          "obtained_at",         "logged_in_at",
+        "unattended_login_at", "blacklisted_at",      "retry_at",
+        "retry_noted_at",      "password_expires_at", "refused_at",
     };
     static const char *const no_texts[] = {"1", "null", "true", "{}", "[\"x\"]"};
     static const char *const no_times[] = {
@@ -432,6 +438,36 @@ TEST(a_short_token_is_valid_for_nine_tenths)
     profile_clear(&profile);
 }
 
+TEST(a_blacklisted_token_has_nothing_left)
+{
+    hour_token();
+    profile.refused_at = profile.blacklisted_at = NOW;
+    CHECK_INT(profile_ttl_s(&profile, NOW), 0);
+    check_state(NOW, PROFILE_LOGIN_NEEDED);
+    mem_replace(&profile.email, "me");
+    mem_replace(&profile.password_file, "/run/pw");
+    check_state(NOW, PROFILE_RENEWABLE);
+    profile_clear(&profile);
+}
+
+/* Only a caller has said so yet: the service may exchange it. */
+TEST(a_rejected_token_is_renewable)
+{
+    hour_token();
+    profile.blacklisted_at = NOW;
+    check_state(NOW, PROFILE_RENEWABLE);
+    profile_clear(&profile);
+}
+
+TEST(a_refused_token_is_good_to_its_end)
+{
+    hour_token();
+    profile.refused_at = NOW;
+    check_state(NOW, PROFILE_VALID);
+    check_state(NOW + 3600, PROFILE_LOGIN_NEEDED);
+    profile_clear(&profile);
+}
+
 TEST(no_token_is_empty_unless_something_gets_one)
 {
     profile_init(&profile);
@@ -442,6 +478,48 @@ TEST(no_token_is_empty_unless_something_gets_one)
     mem_replace(&profile.password_file, "/run/pw");
     check_state(NOW, PROFILE_RENEWABLE);
     profile_clear(&profile);
+}
+
+TEST(the_api_that_is_asked)
+{
+    profile_init(&profile);
+    CHECK_STR(profile_api_url(&profile, NULL), "https://api.servetel.in/v1");
+    mem_replace(&profile.api_url, "https://api.example/v1");
+    CHECK_STR(profile_api_url(&profile, NULL), "https://api.example/v1");
+    CHECK_STR(profile_api_url(&profile, "https://other.example"), "https://other.example");
+    profile_clear(&profile);
+}
+
+TEST(whose_profile_it_is_as_far_as_that_is_known)
+{
+    static const struct {
+        const char *email, *url; /* the profile's */
+        bool is_of;              /* me@example.com at https://api.example/v1 */
+    } table[] = {
+        {"me@example.com", "https://api.example/v1", true},
+        {"me@example.com", "https://API.example/v1/", true},
+        {NULL, "https://api.example/v1", true},
+        {"me@example.com", NULL, true},
+        {NULL, NULL, true},
+        {"you@example.com", "https://api.example/v1", false},
+        {"ME@example.com", "https://api.example/v1", false},
+        {"me@example.com", "https://api.example/v2", true}, /* the same host */
+        {"me@example.com", "https://other.example/v1", false},
+        {"me@example.com", "http://api.example/v1", false}, /* edited by hand: not even asked */
+        {"me@example.com", "nonsense", false},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        profile_init(&profile);
+        mem_replace(&profile.email, table[i].email);
+        mem_replace(&profile.api_url, table[i].url);
+        if (!CHECK(profile_is_of(&profile, "me@example.com", "https://api.example/v1") ==
+                   table[i].is_of))
+            printf("# row %zu\n", i);
+        CHECK(profile_is_of(&profile, table[i].email, NULL));
+        CHECK(profile_is_of(&profile, NULL, NULL));
+        profile_clear(&profile);
+    }
 }
 
 TEST(what_a_source_is)
@@ -471,18 +549,27 @@ TEST(what_a_source_is)
 
 TEST(a_password_that_expires_is_warned_about_for_a_fortnight)
 {
+    static const struct {
+        int64_t at;
+        const char *text;
+    } table[] = {
+        {0, NULL},
+        {76 * DAY - 1, NULL},
+        {76 * DAY, "expires in 14 days"},
+        {77 * DAY - 1, "expires in 14 days"}, /* begun days count */
+        {77 * DAY, "expires in 13 days"},
+        {89 * DAY, "expires in 1 day"},
+        {90 * DAY - 1, "expires in 1 day"},
+        {90 * DAY, "has expired or does so today"},
+        {1000 * DAY, "has expired or does so today"},
+    };
+    char text[PROFILE_PASSWORD_TEXT_SIZE];
+
     profile_init(&profile);
-    CHECK_INT(profile_password_days(&profile, NOW), -1);
+    CHECK_STR(profile_password_text(&profile, NOW, text), NULL);
     profile.password_expires_at = NOW + 90 * DAY;
-    CHECK_INT(profile_password_days(&profile, NOW), -1);
-    CHECK_INT(profile_password_days(&profile, NOW + 76 * DAY - 1), -1);
-    CHECK_INT(profile_password_days(&profile, NOW + 76 * DAY), 14);
-    CHECK_INT(profile_password_days(&profile, NOW + 77 * DAY - 1), 14); /* begun days count */
-    CHECK_INT(profile_password_days(&profile, NOW + 77 * DAY), 13);
-    CHECK_INT(profile_password_days(&profile, NOW + 89 * DAY), 1);
-    CHECK_INT(profile_password_days(&profile, NOW + 90 * DAY - 1), 1);
-    CHECK_INT(profile_password_days(&profile, NOW + 90 * DAY), 0);
-    CHECK_INT(profile_password_days(&profile, NOW + 1000 * DAY), 0);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        CHECK_STR(profile_password_text(&profile, NOW + table[i].at, text), table[i].text);
     profile_clear(&profile);
 }
 

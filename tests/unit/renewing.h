@@ -1,17 +1,30 @@
-/* The machine of renew.h, driven by hand: replies are made up, pauses are passed over, commits are
- * made at once. */
+/* The renewal of renew.h with a service that a test makes up: what it expects to be asked and what
+ * it answers are put down in their order, one after the other, and expect_done() runs it all.
+ *
+ *     begin();
+ *     expect_refresh("old-token");
+ *     answer(401, REFUSED_BODY);
+ *     answer(200, OK_BODY);
+ *     expect_done(RESULT_OK, 2);
+ *
+ * Pauses are passed over: those in which renew() is left and called again, those that it makes
+ * itself, and those which the profile remembers.
+ */
 #ifndef RENEWING_H
 #define RENEWING_H
 
-#include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/signals.h"
 #include "jwt.h"
 #include "renewal/renew.h"
 #include "scratch.h"
+#include "store/lock.h"
 #include "store/token.h"
 #include "unit.h"
 
@@ -20,33 +33,186 @@
 #define OK_BODY                                                                                    \
     "{\"success\":true,\"access_token\":\"new-token\",\"token_type\":\"bearer\","                  \
     "\"expires_in\":3600}"
+#define LOGIN_BODY "{\"email\":\"me@example.com\",\"password\":\"secret\"}"
+#define BLACKLISTED_BODY "{\"message\":\"The token has been blacklisted\"}"
 #define REFUSED_BODY "{\"success\":false,\"message\":\"Token Signature could not be verified.\"}"
+
+/* One request and its reply. */
+struct turn {
+    char *url, *text; /* what is expected, with its header or its body; NULL: anything */
+    void (*during)(void);
+    enum request_fate fate;
+    enum result result;
+    long status;
+    char *body;
+    int64_t retry_after_s;
+};
+#define TURNS_MAX 16
+/* More are a renewal without an end. */
+#define PAUSES_MAX 16
 
 static int64_t now;
 static struct renewal r;
 static struct renew_wish wish;
 static struct buffer password, imported;
-static enum renew_step step;
-static int requests, pauses, commits;
-static int64_t last_pause_ms;
-static bool stop_at_pause, fail_commit, store_though_failed;
+static struct connection connection;
+static struct turn script[TURNS_MAX + 1]; /* the last: for an expectation that has no reply */
+static int turns, requests, pauses;
+static int64_t pause_least_ms, pause_most_ms; /* of the last one; how long it took is not known */
+static void (*at_pause)(void);
+static const struct request *sent;
+static struct stat file_before;
+static bool is_begun, passes_over;
+
+/* ---- the service ---- */
+
+/* Each of these is about the next reply. */
+static inline void expect_request(const char *url, const char *text)
+{
+    if (!CHECK(turns < TURNS_MAX))
+        return;
+    mem_replace(&script[turns].url, url);
+    mem_replace(&script[turns].text, text);
+}
+
+static inline void expect_refresh(const char *authorization)
+{
+    expect_request(URL "/auth/refresh", authorization);
+}
+
+static inline void expect_login(const char *body)
+{
+    expect_request(URL "/auth/login", body);
+}
+
+/* Called when the request has gone out and before its reply comes. */
+static inline void during(void (*function)(void))
+{
+    if (CHECK(turns < TURNS_MAX))
+        script[turns].during = function;
+}
+
+static inline void reply_with(enum request_fate fate, enum result result, long status,
+                              const char *body, int64_t retry_after_s)
+{
+    struct turn *turn = &script[turns];
+
+    if (!CHECK(turns < TURNS_MAX))
+        return;
+    turn->fate = fate;
+    turn->result = result;
+    turn->status = status;
+    mem_replace(&turn->body, body);
+    turn->retry_after_s = retry_after_s;
+    turns++;
+}
+
+static inline void answer_after(long status, const char *body, int64_t retry_after_s)
+{
+    reply_with(REQUEST_ANSWERED, RESULT_OK, status, body, retry_after_s);
+}
+
+static inline void answer(long status, const char *body)
+{
+    answer_after(status, body, -1);
+}
+
+static inline void no_answer(enum request_fate fate, enum result result)
+{
+    reply_with(fate, result, 0, fate == REQUEST_LOST ? "it broke" : "no connection", -1);
+}
+
+static inline void check_request(const struct turn *turn, const struct request *request)
+{
+    const char *path = strstr(request->url, "/auth/");
+    bool is_refresh = path != NULL && strcmp(path, "/auth/refresh") == 0;
+
+    CHECK((request->authorization != NULL) == is_refresh);
+    CHECK((request->json != NULL) == !is_refresh);
+    if (turn->url != NULL)
+        CHECK_STR(request->url, turn->url);
+    if (turn->text != NULL)
+        CHECK_STR(is_refresh ? request->authorization : request->json, turn->text);
+}
+
+static inline enum result send_scripted(struct connection *lent, const struct request *request,
+                                        struct reply *reply, int64_t timeout_ms,
+                                        struct error *error)
+{
+    const struct turn *turn = &script[requests];
+
+    CHECK(lent == &connection);
+    CHECK(timeout_ms > 0 && timeout_ms <= wish.timeout_ms);
+    reply_clear(reply);
+    if (!CHECK(requests++ < turns))
+        return error_set(error, RESULT_PROTOCOL, "the script is over");
+    check_request(turn, request);
+    sent = request;
+    if (turn->during != NULL)
+        turn->during();
+    reply->fate = turn->fate;
+    if (turn->fate != REQUEST_ANSWERED)
+        return error_set(error, turn->result, "%s", turn->body);
+    reply->status = turn->status;
+    reply->sent_at = reply->date = clock_epoch_s();
+    reply->retry_after_s = turn->retry_after_s;
+    buffer_put(&reply->body, turn->body);
+    return RESULT_OK;
+}
+
+static inline void clear_script(void)
+{
+    for (int i = 0; i <= TURNS_MAX; i++) {
+        mem_free(script[i].url);
+        mem_free(script[i].text);
+        mem_free(script[i].body);
+        script[i] = (struct turn){0};
+    }
+    turns = requests = pauses = 0;
+}
+
+/* ---- before and after ---- */
+
+/* The pause that the service asked for, if any, is over. */
+static inline void let_time_pass(void);
+
+static inline void on_tick(int number)
+{
+    (void)number;
+}
 
 static inline void set_up(void)
 {
+    const struct sigaction ticks = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+
+    signals_catch();
+    sigaction(SIGALRM, &ticks, NULL); /* for tick(): from now on it is none of those */
     scratch_make();
     setenv("SERVETEL_AUTH_DIR", scratch, 1);
     now = clock_epoch_s();
-    wish = (struct renew_wish){
-        .goal = RENEW_GOAL_FRESH, .keep_above_s = -1, .retries = 2, .timeout_ms = 30000};
+    wish = (struct renew_wish){.goal = RENEW_GOAL_FRESH,
+                               .keep_above_s = -1,
+                               .retries = 2,
+                               .timeout_ms = 30000,
+                               .send = send_scripted};
     password = BUFFER(4096);
     imported = BUFFER(20000);
-    requests = pauses = commits = 0;
-    stop_at_pause = fail_commit = store_though_failed = false;
+    at_pause = let_time_pass;
+    passes_over = true;
+}
+
+static inline void end_renewal(void)
+{
+    if (is_begun)
+        renew_end(&r);
+    is_begun = false;
 }
 
 static inline void tear_down(void)
 {
-    renew_end(&r);
+    CHECK_INT(requests, turns); /* what was put down was also run */
+    end_renewal();
+    clear_script();
     buffer_clear(&password);
     buffer_clear(&imported);
     scratch_remove();
@@ -68,123 +234,82 @@ static inline void cache_token(const char *token, int64_t expires_at, const char
     mem_free(text);
 }
 
-static inline void commit(void)
-{
-    commits++;
-    if (fail_commit) {
-        r.stored = store_though_failed;
-        if (r.stored)
-            CHECK_INT(cache_write(&r.cache, r.text, &r.stored, &r.commit_error), RESULT_OK);
-        error_set(&r.commit_error, RESULT_LOCAL, "the disk is full");
-        return;
-    }
-    r.commit_error.result = cache_write(&r.cache, r.text, &r.stored, &r.commit_error);
-    if (r.commit_error.result == RESULT_OK)
-        r.commit_error.result = cache_sync(&r.cache, &r.commit_error);
-}
+/* ---- running it ---- */
 
-/* On to the next request or the end (or, if wanted, the next pause). */
-static inline void advance(void)
-{
-    for (;;) {
-        struct pollfd fd = {.events = POLLIN};
-
-        step = renew_next(&r);
-        switch (step) {
-        case RENEW_REQUEST:
-            requests++;
-            return;
-        case RENEW_DONE:
-            return;
-        case RENEW_PAUSE:
-            pauses++;
-            last_pause_ms = r.pause_until_ms - clock_monotonic_ms();
-            if (stop_at_pause)
-                return;
-            break;
-        case RENEW_CHILD:
-            fd.fd = child_fd(&r.child);
-            poll(&fd, 1, 5);
-            break;
-        case RENEW_COMMIT:
-            commit();
-            break;
-        }
-    }
-}
-
+/* A new renewal, as in another run of the program: nothing is done yet. */
 static inline void begin(void)
 {
-    renew_begin(&r, &wish, "default", NULL);
-    advance();
+    end_renewal();
+    clear_script();
 }
 
-/* Ends one renewal and begins the next, as another run of the program would. */
-static inline void begin_again(void)
+static inline void start_with(const char *profile, const char *file)
 {
-    renew_end(&r);
-    requests = pauses = commits = 0;
-    begin();
+    memset(&file_before, 0, sizeof file_before);
+    lstat(at("default.json"), &file_before);
+    renew_begin(&r, &wish, profile, file);
+    r.connection = &connection;
+    is_begun = true;
 }
 
-static inline void answer_after(long status, const char *body, int64_t retry_after_s)
+static inline void start(void)
 {
-    CHECK_INT(step, RENEW_REQUEST);
-    reply_clear(&r.reply);
-    r.reply.done = true;
-    r.reply.fate = REQUEST_ANSWERED;
-    r.reply.status = status;
-    r.reply.sent_at = clock_epoch_s();
-    r.reply.retry_after_s = retry_after_s;
-    CHECK(buffer_append_text(&r.reply.body, body));
-    advance();
+    start_with("default", NULL);
 }
 
-static inline void answer(long status, const char *body)
+/* A signal that nobody waits for ends each wait for a time, as if that were over. */
+static inline void tick(bool on)
 {
-    answer_after(status, body, -1);
+    static const struct itimerval soon = {{.tv_usec = 2000}, {.tv_usec = 2000}}, never;
+
+    setitimer(ITIMER_REAL, on ? &soon : &never, NULL);
 }
 
-static inline void no_answer(enum request_fate fate, enum result result)
+static inline enum result run(void)
 {
-    CHECK_INT(step, RENEW_REQUEST);
-    reply_clear(&r.reply);
-    r.reply.done = true;
-    r.reply.fate = fate;
-    error_set(&r.reply.error, result, "%s", fate == REQUEST_LOST ? "it broke" : "no connection");
-    advance();
-}
+    enum result result;
+    struct rlimit limit;
+    int64_t called_ms;
 
-static inline void expect_refresh(const char *authorization)
-{
-    if (!CHECK_INT(step, RENEW_REQUEST))
-        return;
-    CHECK_STR(r.request.url, URL "/auth/refresh");
-    CHECK_STR(r.request.authorization, authorization);
-    CHECK(r.request.json == NULL);
-    CHECK(r.deadline_ms > clock_monotonic_ms());
-}
-
-static inline void expect_login(const char *body)
-{
-    if (!CHECK_INT(step, RENEW_REQUEST))
-        return;
-    CHECK_STR(r.request.url, URL "/auth/login");
-    CHECK_STR(r.request.json, body);
-    CHECK(r.request.authorization == NULL);
+    if (!is_begun)
+        start();
+    tick(passes_over);
+    while (called_ms = clock_monotonic_ms(), (result = renew(&r)) == RESULT_AGAIN) {
+        pause_least_ms = r.again_ms - clock_monotonic_ms();
+        pause_most_ms = r.again_ms - called_ms;
+        CHECK(!r.cache.locked && r.cache.temp_fd < 0); /* others may go on */
+        if (!CHECK(++pauses < PAUSES_MAX))
+            break;
+        if (at_pause != NULL)
+            at_pause();
+    }
+    tick(false);
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0) { /* make_unwritable() */
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    return result;
 }
 
 static inline void expect_done(enum result result, int expected_requests)
 {
-    if (!CHECK_INT(step, RENEW_DONE) || !CHECK_INT(r.error.result, result))
+    if (!CHECK_INT(run(), result))
         printf("# '%s'\n", r.error.text);
+    CHECK_INT(r.error.result, result);
     CHECK_INT(requests, expected_requests);
-    CHECK(!r.cache.locked);
+    CHECK(script[turns].url == NULL && script[turns].during == NULL);
+    CHECK(r.cache.lock_fd < 0);
     CHECK_STR(get(at(".default.json.tmp")), "(none)");
-    CHECK(r.request.url == NULL && r.password.data == NULL);
-    if (result != RESULT_OK)
-        CHECK(r.error.text[0] != '\0');
-    CHECK_INT(renew_next(&r), RENEW_DONE);
+    if (result == RESULT_OK)
+        return;
+    CHECK(r.error.text[0] != '\0');
+    CHECK_INT(renew(&r), result); /* and there it stays */
+}
+
+static inline void expect_pause(int64_t least_ms, int64_t most_ms)
+{
+    if (!CHECK(pause_most_ms >= least_ms && pause_least_ms <= most_ms))
+        printf("# %lld to %lld ms\n", (long long)pause_least_ms, (long long)pause_most_ms);
 }
 
 static inline void expect_text(const char *part)
@@ -233,6 +358,85 @@ static inline bool is_about(int64_t time, int64_t expected)
     return time >= expected && time <= expected + 10; /* the test itself takes a moment */
 }
 
+/* Whether the file is another one than when the renewal began. */
+static inline bool is_rewritten(void)
+{
+    struct stat st = {0};
+
+    lstat(at("default.json"), &st);
+    return st.st_ino != file_before.st_ino;
+}
+
+static inline void let_time_pass(void)
+{
+    struct profile profile;
+    int64_t left_s;
+    char *text;
+
+    if (strstr(get(at("default.json")), "retry_at") == NULL)
+        return;
+    profile = cached();
+    left_s = profile.retry_at - clock_epoch_s();
+    if (left_s > 0) {
+        profile.retry_at -= left_s;
+        profile.retry_noted_at -= left_s;
+    }
+    text = profile_print(&profile);
+    put(at("default.json"), text);
+    mem_free(text);
+    profile_clear(&profile);
+}
+
+/* ---- what goes wrong while a request is out ---- */
+
+static inline void replace_fd(int fd, int by)
+{
+    CHECK(by >= 0 && dup2(by, fd) == fd);
+    close(by);
+}
+
+/* What is then written cannot be. */
+static inline void make_unwritable(void)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN); /* as in the program */
+    CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = 0;
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+/* What is then written is there, but its way to the disk is unsure. */
+static inline void make_unsyncable(void)
+{
+    int fds[2];
+
+    CHECK(pipe(fds) == 0);
+    close(fds[1]);
+    replace_fd(r.cache.dir_fd, fds[0]);
+}
+
+static inline void spend_the_time(void)
+{
+    r.deadline_ms = clock_monotonic_ms() - 1;
+}
+
+static inline void interrupt(void)
+{
+    raise(SIGTERM);
+}
+
+/* The next renewal knows nothing of it. */
+static inline void forget_signals(void)
+{
+    bool by_terminal;
+
+    while (signals_take(&by_terminal) != 0)
+        continue;
+}
+
+/* ---- what is cached, and what is wanted ---- */
+
 /* A cached token with a password command as its source. */
 static inline void cache_with_source(const char *command)
 {
@@ -248,7 +452,7 @@ static inline void refuse_token(void)
     begin();
     answer(401, REFUSED_BODY);
     answer(401, REFUSED_BODY);
-    expect_login("{\"email\":\"me@example.com\",\"password\":\"secret\"}");
+    expect_login(LOGIN_BODY);
 }
 
 static inline void cache_with_command(const char *token, int64_t expires_at, const char *command)
@@ -270,13 +474,22 @@ static inline char *jwt_until(int64_t seconds)
     return token;
 }
 
+/* In the directory of the test. */
+static inline void wish_hook(const char *command)
+{
+    static char text[512];
+
+    snprintf(text, sizeof text, "cd '%s' && %s", scratch, command);
+    wish.on_change = text;
+}
+
 static inline void wish_login(const char *email, const char *secret)
 {
     wish.goal = RENEW_GOAL_LOGIN;
     wish.email = email;
     wish.password = &password;
     wish.api_url = URL;
-    CHECK(buffer_append_text(&password, secret));
+    buffer_put(&password, secret);
 }
 
 #endif

@@ -1,0 +1,108 @@
+#include "renewal/decide.h"
+
+#include <stddef.h>
+
+/* Longer is a mistake of the service's: a day's silence is as much as anybody gets. */
+#define PAUSE_MAX_S 86400
+/* After a login that was sent in vain: it may have counted towards a lock of the account, and the
+ * next run of cron would send the next one. */
+#define LOGIN_PAUSE_FIRST_S 60
+#define LOGIN_PAUSE_MAX_S 3600
+
+void decide_note_pause(struct profile *profile, int64_t now, int64_t seconds)
+{
+    profile->retry_noted_at = now;
+    profile->retry_at = now + (seconds < PAUSE_MAX_S ? seconds : PAUSE_MAX_S);
+}
+
+int64_t decide_pause_s(const struct profile *profile, int64_t now)
+{
+    int64_t pause_s = profile->retry_at - profile->retry_noted_at;
+
+    if (now >= profile->retry_at || now < profile->retry_noted_at || pause_s > PAUSE_MAX_S)
+        return 0;
+    return profile->retry_at - now;
+}
+
+const char *decide_plan_name(enum renew_plan plan)
+{
+    static const char *const names[] = {
+        [RENEW_PLAN_KEEP] = "keep the token",
+        [RENEW_PLAN_EXCHANGE] = "refresh the token",
+        [RENEW_PLAN_LOG_IN] = "log in with the remembered password",
+        [RENEW_PLAN_IMPORT] = "take the token",
+        [RENEW_PLAN_COMMAND] = "run the token command",
+        [RENEW_PLAN_WAIT] = "send nothing",
+        [RENEW_PLAN_NONE] = "fail",
+    };
+
+    return names[plan];
+}
+
+void decide_note_failed_login(struct profile *profile, int64_t now)
+{
+    int64_t last_s = profile->retry_at - profile->retry_noted_at, pause_s = LOGIN_PAUSE_FIRST_S;
+
+    if (profile_login_failed(profile) && last_s > 0)
+        pause_s = last_s < LOGIN_PAUSE_MAX_S / 2 ? last_s * 2 : LOGIN_PAUSE_MAX_S;
+    mem_replace(&profile->unattended_login, PROFILE_LOGIN_FAILED);
+    profile->unattended_login_at = now;
+    decide_note_pause(profile, now, pause_s);
+}
+
+static enum renew_plan decide_login(const struct profile *profile, const struct renew_wish *wish,
+                                    int64_t now, const char **why)
+{
+    bool imports = wish->goal == RENEW_GOAL_IMPORT;
+    /* Another account's pause is nothing to this one. */
+    bool waits = !imports && !wish->password_was_typed && decide_pause_s(profile, now) > 0 &&
+                 profile_is_of(profile, wish->email, profile_api_url(profile, wish->api_url));
+
+    *why = waits     ? "the service asked to be left alone for a while"
+           : imports ? "a token was given"
+                     : "a login is wanted";
+    return waits ? RENEW_PLAN_WAIT : imports ? RENEW_PLAN_IMPORT : RENEW_PLAN_LOG_IN;
+}
+
+enum renew_plan decide(const struct profile *profile, const struct renew_wish *wish, int64_t now,
+                       const char **why)
+{
+    int64_t ttl_s = profile_ttl_s(profile, now);
+    bool permanent = profile->token != NULL && profile_is_permanent(profile);
+    const char *pause = profile_login_failed(profile)
+                            ? "the last unattended login failed"
+                            : "the service asked to be left alone for a while";
+
+    if (wish->goal != RENEW_GOAL_FRESH)
+        return decide_login(profile, wish, now, why);
+    if (wish->rejected == NULL && ttl_s > 0 && wish->keep_above_s >= 0 &&
+        ttl_s > wish->keep_above_s) {
+        *why = "the token lasts long enough";
+        return RENEW_PLAN_KEEP;
+    }
+    if (profile->token_command != NULL) {
+        *why = "this profile's token comes from its token command";
+        return RENEW_PLAN_COMMAND;
+    }
+    if (permanent && ttl_s > 0) {
+        *why = "the token is permanent: renewing it would end it";
+        return RENEW_PLAN_KEEP;
+    }
+    if (decide_pause_s(profile, now) > 0) {
+        *why = pause;
+        return RENEW_PLAN_WAIT;
+    }
+    if (profile->token != NULL && !permanent && profile->refused_at == 0) {
+        *why = ttl_s == 0               ? "the token has expired"
+               : wish->keep_above_s < 0 ? "a new token is wanted"
+                                        : "the token ends soon";
+        return RENEW_PLAN_EXCHANGE;
+    }
+    *why = profile->blacklisted_at != 0 && profile->refused_at != 0
+               ? "the service has blacklisted the token"
+           : profile->blacklisted_at != 0 ? "the API has refused the token"
+           : profile->refused_at != 0     ? "the service does not renew the token"
+           : permanent                    ? "the permanent token has expired"
+                                          : "there is no token";
+    return profile_has_source(profile) ? RENEW_PLAN_LOG_IN : RENEW_PLAN_NONE;
+}

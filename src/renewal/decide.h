@@ -1,0 +1,33 @@
+/* What is to be done about a profile now: may it be kept, must it wait, what else. Pure: no file,
+ * no network, no clock.
+ */
+#ifndef DECIDE_H
+#define DECIDE_H
+
+#include "renewal/renew.h"
+
+enum renew_plan {
+    RENEW_PLAN_KEEP,
+    RENEW_PLAN_EXCHANGE,
+    RENEW_PLAN_LOG_IN,  /* with the wish's password, or the remembered one */
+    RENEW_PLAN_IMPORT,  /* take the wish's token */
+    RENEW_PLAN_COMMAND, /* run the token command */
+    RENEW_PLAN_WAIT,    /* the service asked for it; decide_pause_s() */
+    RENEW_PLAN_NONE,    /* no usable token, and no way to one without a person */
+};
+
+/* *why says it to a person. */
+enum renew_plan decide(const struct profile *profile, const struct renew_wish *wish, int64_t now,
+                       const char **why);
+
+/* What to do, as it goes on after "would": "refresh the token". */
+const char *decide_plan_name(enum renew_plan plan);
+
+/* Nothing is to be sent for so many seconds: what the profile remembers of it, and how much of that
+ * is left. Never longer than was noted, or than a day, also after the clock was set. */
+void decide_note_pause(struct profile *profile, int64_t now, int64_t seconds);
+int64_t decide_pause_s(const struct profile *profile, int64_t now);
+/* The same after an unattended login that was sent in vain: a minute, then twice the last one. */
+void decide_note_failed_login(struct profile *profile, int64_t now);
+
+#endif

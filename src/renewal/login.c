@@ -1,0 +1,154 @@
+/* One login: with the password that the wish brings, or, with nobody there, the remembered one, and
+ * then guarded: one that was refused is never sent again by itself. */
+#include "renewal/steps.h"
+
+#include "base/clock.h"
+#include "input/source.h"
+#include "renewal/decide.h"
+#include "store/advice.h"
+
+static bool is_attended(const struct renewal *r)
+{
+    return r->wish->password != NULL;
+}
+
+void login_take_account(struct renewal *r)
+{
+    struct profile *p = &r->profile;
+    const struct renew_wish *wish = r->wish;
+    const char *api_url = profile_api_url(p, wish->api_url);
+    bool is_another = !profile_is_of(p, wish->email, api_url);
+    bool replaces_source = is_another || wish->forget_source || wish->password_command != NULL ||
+                           wish->password_file != NULL || wish->token_command != NULL;
+
+    if (is_another) {
+        mem_replace(&p->auth_scheme, NULL);
+        p->password_expires_at = 0;
+    }
+    if (replaces_source) {
+        mem_replace(&p->password_command, wish->password_command);
+        mem_replace(&p->password_file, wish->password_file);
+    }
+    /* The newest word counts: a password or a token given by hand ends the command's rule. */
+    mem_replace(&p->token_command, wish->token_command);
+    /* A token from elsewhere says nothing of the password that was refused. */
+    if (wish->goal == RENEW_GOAL_LOGIN || replaces_source) {
+        mem_replace(&p->unattended_login, NULL);
+        p->unattended_login_at = 0;
+    }
+    if (wish->email != NULL)
+        mem_replace(&p->email, wish->email);
+    if (wish->scheme != API_SCHEME_UNKNOWN)
+        mem_replace(&p->auth_scheme, api_scheme_name(wish->scheme));
+    mem_replace(&p->api_url, api_url);
+}
+
+/* The remembered password, unless an earlier call of this renewal has it already. */
+static enum result remembered_password(struct renewal *r)
+{
+    const struct profile *p = &r->profile;
+    struct source_file file = {0};
+    enum result result;
+
+    if (r->password.len > 0)
+        return RESULT_OK;
+    if (p->password_command != NULL) {
+        result = source_run(p->password_command, "the remembered password command", r->deadline_ms,
+                            &r->password, &r->error);
+        return result != RESULT_OK
+                   ? result
+                   : source_check(&r->password, "the output of the remembered password command",
+                                  &r->error);
+    }
+    result = source_read_file(p->password_file, r->deadline_ms, &r->password, &file, &r->error);
+    r->outcome.exposed_file = file.exposed;
+    return result;
+}
+
+static enum result take_answer(struct renewal *r, const struct api_answer *answer)
+{
+    if (r->wish->goal == RENEW_GOAL_LOGIN)
+        login_take_account(r);
+    step_take_token(r, answer->token, answer->token_type, answer->obtained_at, answer->expires_at);
+    r->profile.logged_in_at = answer->obtained_at;
+    r->profile.password_expires_at = 0; /* it may be a new one */
+    step_take_password_days(r, answer);
+    r->outcome.action = RENEW_LOGGED_IN;
+    r->outcome.spent = true;
+    return RESULT_OK;
+}
+
+/* An unattended login that was sent in vain may have counted towards a lock of the account: a
+ * refused password is never sent again by itself, and any other failure makes a pause. */
+static void guard(struct renewal *r, bool rejected)
+{
+    char *command;
+
+    if (is_attended(r)) {
+        if (r->error.result == RESULT_REFUSED)
+            error_append(&r->error, ": check the login ID and the password");
+        return;
+    }
+    r->learnt = true;
+    if (!rejected) {
+        decide_note_failed_login(&r->profile, clock_epoch_s());
+        return;
+    }
+    mem_replace(&r->profile.unattended_login, PROFILE_LOGIN_REFUSED);
+    r->profile.unattended_login_at = clock_epoch_s();
+    command = advice_login_command(r->cache.name, r->cache.path, &r->profile);
+    error_append(&r->error,
+                 ": the remembered password is not sent again until a login succeeds: correct it "
+                 "at its source, then run %s",
+                 command);
+    mem_free(command);
+}
+
+/* What to do after an answer; *again: send it once more, which only a person's login is. */
+static enum result answered(struct renewal *r, const struct reply *reply, bool *again)
+{
+    struct api_answer answer;
+    enum result result = step_read(r, API_LOGIN, reply, &answer);
+    long status = answer.status;
+
+    if (result == RESULT_OK) {
+        result = take_answer(r, &answer);
+    } else if ((status == 429 || status == 503) && answer.retry_after_s >= 0) {
+        result = step_told_to_wait(r, &answer);
+    } else if (!answer.rejected && is_attended(r) && status >= 500 && status <= 599) {
+        result = step_retry(r);
+        *again = result == RESULT_OK;
+    } else {
+        guard(r, answer.rejected);
+    }
+    api_answer_clear(&answer);
+    return result;
+}
+
+enum result log_in(struct renewal *r)
+{
+    struct request request = {0};
+    struct reply reply = {0};
+    enum result result = is_attended(r) ? RESULT_OK : remembered_password(r);
+    bool again = result == RESULT_OK;
+
+    while (again) {
+        const struct buffer *password = is_attended(r) ? r->wish->password : &r->password;
+
+        again = false;
+        api_login(&request, profile_api_url(&r->profile, r->wish->api_url),
+                  r->wish->email != NULL ? r->wish->email : r->profile.email,
+                  buffer_text(password));
+        result = step_send(r, &request, &reply);
+        if (reply.fate == REQUEST_ANSWERED) {
+            result = answered(r, &reply, &again);
+        } else if (reply.fate == REQUEST_LOST) {
+            guard(r, false); /* never again by itself */
+        } else {
+            result = step_retry(r);
+            again = result == RESULT_OK;
+        }
+        reply_clear(&reply);
+    }
+    return result;
+}

@@ -1,0 +1,150 @@
+#include "renewal/steps.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/msg.h"
+#include "base/signals.h"
+#include "renewal/decide.h"
+#include "store/url.h"
+
+/* Before a further try: half a second, then twice that each time, and up to as much again by
+ * chance, so that many hosts do not come back at once. */
+#define RETRY_PAUSE_MS 500
+/* Tries beyond these all pause alike. */
+#define RETRY_DOUBLINGS 6
+/* A token type is a word. A longer one is not kept. */
+#define TOKEN_TYPE_MAX 64
+
+int64_t step_left_ms(const struct renewal *r)
+{
+    int64_t left = r->deadline_ms - clock_monotonic_ms();
+
+    return left < 0 ? 0 : left;
+}
+
+enum result step_again(struct renewal *r, int64_t ms)
+{
+    r->again_ms = clock_monotonic_ms() + ms;
+    return RESULT_AGAIN;
+}
+
+enum result step_interrupted(struct renewal *r)
+{
+    return error_set(&r->error, RESULT_INTERRUPTED, "interrupted");
+}
+
+enum result step_send(struct renewal *r, struct request *request, struct reply *reply)
+{
+    const char *api_url = profile_api_url(&r->profile, r->wish->api_url);
+    enum result result = url_check(api_url, &r->error);
+
+    reply_clear(reply);
+    if (result != RESULT_OK) /* the profile's; the wish's was checked before */
+        result = r->error.result = RESULT_LOCAL;
+    else if (signals_caught())
+        result = step_interrupted(r);
+    else if (step_left_ms(r) == 0)
+        result = error_set(&r->error, RESULT_TEMPORARY, "no time was left for the request");
+    else
+        result = r->wish->send(r->connection, request, reply, step_left_ms(r), &r->error);
+    request_clear(request);
+    r->answered = r->answered || reply->fate != REQUEST_NOT_SENT;
+    return result;
+}
+
+enum result step_read(struct renewal *r, enum api_operation operation, const struct reply *reply,
+                      struct api_answer *answer)
+{
+    char *host = url_host(profile_api_url(&r->profile, r->wish->api_url));
+    struct api_question asked = {
+        .operation = operation,
+        .host = host,
+        .password = r->password.len > 0         ? r->password.data
+                    : r->wish->password != NULL ? buffer_text(r->wish->password)
+                                                : NULL,
+        .token = r->profile.token,
+        .logged_in_at = r->profile.logged_in_at,
+    };
+    enum result result = api_read(&asked, reply, answer, &r->error);
+
+    mem_free(host);
+    return result;
+}
+
+/* Whether a try is left and the pause ends in time. */
+static bool may_retry(struct renewal *r, int64_t pause_ms)
+{
+    if (r->tries_left == 0 || pause_ms >= step_left_ms(r))
+        return false;
+    r->tries_left--;
+    r->tries_made++;
+    return true;
+}
+
+enum result step_retry(struct renewal *r)
+{
+    int64_t base = RETRY_PAUSE_MS << (r->tries_made < RETRY_DOUBLINGS ? r->tries_made
+                                                                      : RETRY_DOUBLINGS);
+    int64_t pause_ms = base + clock_jitter(base);
+
+    if (r->error.result != RESULT_TEMPORARY || !may_retry(r, pause_ms))
+        return r->error.result;
+    msg_verbose("%s: %s: trying again", r->cache.name, r->error.text);
+    if (!r->answered)
+        return step_again(r, pause_ms);
+    return signals_wait(-1, pause_ms) ? step_interrupted(r) : RESULT_OK;
+}
+
+enum result step_fail_waiting(struct renewal *r)
+{
+    char span[CLOCK_TEXT_SIZE];
+
+    return error_set(&r->error, RESULT_TEMPORARY,
+                     profile_login_failed(&r->profile)
+                         ? "the last unattended login failed: the next one is for after %s"
+                         : "the service asked not to be asked for another %s: nothing was sent",
+                     clock_format_span(decide_pause_s(&r->profile, clock_epoch_s()), span));
+}
+
+enum result step_told_to_wait(struct renewal *r, const struct api_answer *answer)
+{
+    /* The second that has begun does not count; nor may "at once" be at once. */
+    int64_t pause_s = answer->retry_after_s + 1;
+    char span[CLOCK_TEXT_SIZE];
+
+    decide_note_pause(&r->profile, clock_epoch_s(), pause_s);
+    r->learnt = true;
+    if (may_retry(r, pause_s * 1000)) {
+        msg_verbose("%s: %s: trying again when told to", r->cache.name, r->error.text);
+        return step_again(r, pause_s * 1000);
+    }
+    error_append(&r->error, ": try again in %s",
+                 clock_format_span(answer->retry_after_s < 1 ? 1 : answer->retry_after_s, span));
+    return r->error.result;
+}
+
+void step_take_token(struct renewal *r, const char *token, const char *token_type,
+                     int64_t obtained_at, int64_t expires_at)
+{
+    struct profile *p = &r->profile;
+
+    mem_replace(&p->token, token);
+    mem_replace(&p->token_type,
+                token_type != NULL && strlen(token_type) <= TOKEN_TYPE_MAX ? token_type : NULL);
+    p->obtained_at = obtained_at;
+    p->expires_at = expires_at;
+    p->refused_at = p->blacklisted_at = 0;
+    p->retry_at = p->retry_noted_at = 0;
+    if (profile_login_failed(p)) {
+        mem_replace(&p->unattended_login, NULL);
+        p->unattended_login_at = 0;
+    }
+}
+
+void step_take_password_days(struct renewal *r, const struct api_answer *answer)
+{
+    if (answer->password_days >= 0)
+        r->profile.password_expires_at = answer->obtained_at +
+                                         (int64_t)answer->password_days * 86400;
+}

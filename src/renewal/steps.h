@@ -1,0 +1,51 @@
+/* Of the files in renewal/ alone: what the steps of a renewal share. All return RESULT_OK to go on,
+ * and else fill r->error.
+ */
+#ifndef STEPS_H
+#define STEPS_H
+
+#include "renewal/renew.h"
+
+/* ---- exchange.c, login.c, foreign.c: how a new token is had, all being prepared ---- */
+
+/* One refresh. Where a login is the way on, exchange_failed is set. */
+enum result exchange(struct renewal *r) MUST_CHECK;
+/* With the wish's password or the remembered one. */
+enum result log_in(struct renewal *r) MUST_CHECK;
+/* What a login changes of a profile besides the token. */
+void login_take_account(struct renewal *r);
+/* The token that the token command prints. */
+enum result foreign_fetch(struct renewal *r) MUST_CHECK;
+/* The token that other hosts share, if it is newer, stored at once. */
+enum result foreign_adopt(struct renewal *r) MUST_CHECK;
+void foreign_take(struct renewal *r, const char *token);
+
+/* ---- renew.c, steps.c ---- */
+
+enum result renew_prepare(struct renewal *r) MUST_CHECK;
+enum result renew_commit(struct renewal *r) MUST_CHECK;
+
+int64_t step_left_ms(const struct renewal *r);
+/* RESULT_AGAIN, so many milliseconds from now. */
+enum result step_again(struct renewal *r, int64_t ms);
+enum result step_interrupted(struct renewal *r);
+
+/* The request, unless its URL cannot be used, the time is over or a signal has come; wiped then. */
+enum result step_send(struct renewal *r, struct request *request, struct reply *reply) MUST_CHECK;
+/* What the answer says; api_answer_clear() it. */
+enum result step_read(struct renewal *r, enum api_operation operation, const struct reply *reply,
+                      struct api_answer *answer) MUST_CHECK;
+
+/* After a failure that may be tried again: RESULT_OK when the time has come and a try was left (the
+ * pause grows), RESULT_AGAIN while nothing of this renewal was answered yet. */
+enum result step_retry(struct renewal *r) MUST_CHECK;
+/* 429 or 503: notes the pause, and ends, or is to begin again when it is over. */
+enum result step_told_to_wait(struct renewal *r, const struct api_answer *answer) MUST_CHECK;
+/* RESULT_TEMPORARY: the service's pause is longer than what is left. */
+enum result step_fail_waiting(struct renewal *r);
+
+void step_take_token(struct renewal *r, const char *token, const char *token_type,
+                     int64_t obtained_at, int64_t expires_at);
+void step_take_password_days(struct renewal *r, const struct api_answer *answer);
+
+#endif

@@ -1,0 +1,97 @@
+#include "service/transfer.h"
+
+#include <string.h>
+
+/* CURLE_TOO_LARGE, which libcurl has since 8.6.0: too many or too long headers. */
+#define CURLE_TOO_LARGE_CODE 100
+
+/* libcurl's text, or its name for the code when it has none, or one that quotes a proxy's URL: that
+ * may hold a password. */
+static const char *curl_text(const struct transfer *transfer, CURLcode code)
+{
+    const char *text = transfer->curl_error;
+
+    return *text != '\0' && strchr(text, '@') == NULL
+               ? text
+               : transfer->session->curl->easy_strerror(code);
+}
+
+/* Whether a failed handshake is a disagreement that will last, not an accident. OpenSSL's words:
+ * there is no code for it in libcurl. */
+static bool speaks_other_tls(const char *text)
+{
+    static const char *const words[] = {"version number", "unsupported protocol",
+                                        "protocol version", "handshake failure",
+                                        "no application protocol"};
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strstr(text, words[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+enum result failure_unsent(const struct transfer *transfer, CURLcode code, const char *host,
+                           struct error *error)
+{
+    const char *text = curl_text(transfer, code);
+    long proxy_status = 0, proxy_verify = 0;
+
+    transfer->session->curl->easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    if (proxy_status == 407)
+        return error_set(error, RESULT_PROTOCOL,
+                         "the proxy to %s wants a login: put it into the proxy's URL", host);
+    transfer->session->curl->easy_getinfo(transfer->easy, CURLINFO_PROXY_SSL_VERIFYRESULT,
+                                          &proxy_verify);
+    switch (code) {
+    case CURLE_OUT_OF_MEMORY:
+        return error_set(error, RESULT_FAILED, "out of memory: nothing was sent to %s", host);
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ISSUER_ERROR:
+        return error_set(error, RESULT_PROTOCOL,
+                         "the certificate of %s%s does not verify, nothing was sent: %s",
+                         proxy_verify != 0 ? "the proxy to " : "", host, text);
+    case CURLE_SSL_CACERT_BADFILE:
+        return error_set(error, RESULT_LOCAL, "cannot use the CA certificates: %s", text);
+    case CURLE_SSL_CONNECT_ERROR:
+        return error_set(error, speaks_other_tls(text) ? RESULT_PROTOCOL : RESULT_TEMPORARY,
+                         "no TLS connection to %s: %s", host, text);
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* a proxy's URL, ours was checked */
+        return error_set(error, RESULT_USAGE, "cannot connect to %s: %s", host, text);
+    case CURLE_OPERATION_TIMEDOUT:
+        return error_set(error, RESULT_TEMPORARY, "no connection to %s in time: %s", host, text);
+    default:
+        return error_set(error, RESULT_TEMPORARY, "cannot connect to %s: %s", host, text);
+    }
+}
+
+enum result failure_lost(const struct transfer *transfer, CURLcode code, const char *host,
+                         struct error *error)
+{
+    const char *text = curl_text(transfer, code);
+
+    if (transfer->too_large || (int)code == CURLE_TOO_LARGE_CODE ||
+        strstr(text, "Too large response headers") != NULL)
+        return error_set(error, RESULT_PROTOCOL, "the answer of %s is larger than %d KiB", host,
+                         REPLY_BODY_MAX / 1024);
+    if (transfer->resend_refused)
+        return error_set(error, RESULT_TEMPORARY, "%s closed the connection without an answer",
+                         host);
+    switch (code) {
+    case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 */
+    case CURLE_WEIRD_SERVER_REPLY:
+        return error_set(error, RESULT_PROTOCOL, "%s does not speak HTTP/1.1: %s", host, text);
+    case CURLE_OUT_OF_MEMORY: /* so libcurl calls a header line over 100 KiB */
+        return error_set(error, RESULT_PROTOCOL, "the answer of %s has a header too large", host);
+    case CURLE_OPERATION_TIMEDOUT:
+        return error_set(error, RESULT_TEMPORARY, "no answer from %s in time", host);
+    default:
+        break;
+    }
+    /* libcurl has one code for a broken chunk and for a broken connection. */
+    if (strstr(text, "chunk") != NULL || strstr(text, "hex") != NULL)
+        return error_set(error, RESULT_PROTOCOL, "%s sends broken HTTP: %s", host, text);
+    return error_set(error, RESULT_TEMPORARY, "the connection to %s broke before the answer: %s",
+                     host, text);
+}

@@ -1,0 +1,22 @@
+/* What a person should do: the one place for words about logging in.
+ *
+ * name and path as in struct cache; profile may be NULL. If its remembered password was refused,
+ * the source is named: that is the word to send it again. (Not the command itself: it may hold the
+ * password.)
+ */
+#ifndef ADVICE_H
+#define ADVICE_H
+
+#include "base/result.h"
+#include "store/profile.h"
+
+/* "servetel-auth login -p sales", in wiped memory. */
+char *advice_login_command(const char *name, const char *path, const struct profile *profile);
+/* ": run servetel-auth login"; or, where the remembered password was refused, when that was, and to
+ * correct it first. Returns the error's result. */
+enum result advice_append_login(struct error *error, const char *name, const char *path,
+                                const struct profile *profile);
+/* "unattended login refused on ...: correct ...", or NULL where it was not. In wiped memory. */
+char *advice_refused_password(const char *name, const char *path, const struct profile *profile);
+
+#endif
