@@ -4,8 +4,8 @@
 #     tests/deps.sh GROUP...         install what is missing; says and does nothing if nothing is
 #     tests/deps.sh --tell GROUP...  only name what is missing; exit 1 if anything is
 #
-# Proof is a command, a <header> the compiler finds, an /absolute/file, or `fuzzer` for clang's
-# libFuzzer. `-` stands for a package that the system does not need or does not have: then the
+# Proof is a command, a <header> the compiler finds, an /absolute/file, `fuzzer` for clang's
+# libFuzzer, or `tsan` for the thread sanitizer of the compiler. `-` stands for a package that the system does not need or does not have: then the
 # thing is left out. Only what is missing to compile is an error afterwards: a tool that lacks
 # elsewhere is reported by what wants it.
 
@@ -18,7 +18,7 @@ compile              <cjson/cJSON.h>    libcjson-dev         cjson-devel        
 build                pkg-config         pkg-config           pkgconf-pkg-config pkgconf           pkgconf         pkgconf             pkg-config
 build                /etc/ssl/certs/ca-certificates.crt ca-certificates - ca-certificates ca-certificates -             certificate authorities
 check                bats               bats                 bats               bats              bats            bats-core           bats, runs the tests
-check,demo,bench     python3            python3              python3            python3           python          python3             Python 3, the API on loopback
+check,demo,bench,lint python3           python3              python3            python3           python          python3             Python 3, the API on loopback
 check,demo,bench     curl               curl                 curl               curl              curl            curl                curl, uses the token as scripts do
 check,demo,bench     openssl            openssl              openssl            openssl           openssl         openssl             openssl, makes certificates
 check,long,bench     jq                 jq                   jq                 jq                jq              jq                  jq, reads JSON output
@@ -42,6 +42,7 @@ lint                 clang-tidy         clang-tidy           clang-tools-extra  
 lint                 cppcheck           cppcheck             cppcheck           cppcheck          cppcheck        cppcheck            cppcheck
 lint                 shellcheck         shellcheck           ShellCheck         shellcheck        shellcheck      shellcheck          shellcheck
 fuzz                 fuzzer             libclang-rt-dev      compiler-rt        compiler-rt       compiler-rt     -                   libFuzzer
+tsan                 tsan               gcc                  libtsan              -                  gcc             -                   thread sanitizer
 coverage             gcovr              gcovr                gcovr              gcovr             gcovr           gcovr               gcovr
 valgrind,bench       valgrind           valgrind             valgrind           valgrind          valgrind        -                   valgrind
 bench                hyperfine          hyperfine            hyperfine          hyperfine         hyperfine       hyperfine           hyperfine
@@ -56,6 +57,7 @@ is_there()
     case $1 in
     cc) command -v "${CC:-cc}" ;;
     fuzzer) ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer* ;;
+    tsan) echo 'int main(void) { return 0; }' | ${CC:-cc} -fsanitize=thread -x c -o /dev/null - ;;
     '<'*)
         # shellcheck disable=SC2046,SC2086 # flags are words
         echo "#include $1" | ${CC:-cc} ${CPPFLAGS-} ${CFLAGS-} $(library_cflags "$1") -E - ;;
