@@ -11,7 +11,8 @@ _servetel_auth_options()
             --token-command --forget-source --no-cache --print
         ;;
     refresh)
-        echo --min-ttl --print --json --all --jobs --on-change --adopt --complain-below --dry-run
+        echo --min-ttl --print --json --all --jobs --on-change --adopt --rejected-stdin \
+            --complain-below --dry-run
         ;;
     show) echo --min-ttl --cached --format --no-newline --claims --json ;;
     status) echo --json ;;

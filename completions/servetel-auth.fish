@@ -129,6 +129,7 @@ complete -c servetel-auth -n '__servetel_auth_takes refresh --jobs' -l jobs -x -
 complete -c servetel-auth -n '__servetel_auth_takes "refresh schedule" --on-change' -l on-change -x -d 'Run a command with a new token on its stdin'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh schedule" --adopt' -l adopt -x -d 'First take the token that a command prints'
 complete -c servetel-auth -n '__servetel_auth_takes refresh --complain-below' -l complain-below -x -d 'Be silent while the token lasts longer'
+complete -c servetel-auth -n '__servetel_auth_takes refresh --rejected-stdin' -l rejected-stdin -d 'The API refused the token on stdin: renew it'
 complete -c servetel-auth -n '__servetel_auth_takes refresh --dry-run' -l dry-run -d 'Say what would be done, send nothing'
 complete -c servetel-auth -n '__servetel_auth_takes show --cached' -l cached -d 'Never use the network'
 complete -c servetel-auth -n '__servetel_auth_takes show --format' -l format -x -a 'token header curl env' -d 'How to print it'

@@ -63,19 +63,9 @@ sys.exit("\n".join(bad) or 0)' "$API_PORT" "$DIR/${1:-}"
 
 # Nothing but the caches and their locks is left in the directory.
 assert_tidy() {
-    run find "$DIR" -type f ! -name '*.json' ! -name '*.lock'
-    assert_equal "$output" ''
+    capture find "$DIR" -type f ! -name '*.json' ! -name '*.lock'
+    assert_stdout_empty
 }
-
-# hold_lock PROFILE: from another process, until let_go or the test's end. The one process left has the lock.
-hold_lock() {
-    background bash -c 'umask 077 && exec 9>>"$1.lock" && flock 9 && touch "$2" && exec sleep 600' - \
-        "$DIR/$1" "held.$1"
-    HOLDER=$BG_PID
-    retry_until 10 test -e "held.$1"
-}
-
-let_go() { stop_pid "$HOLDER"; }
 
 # One line of the errors names the profile.
 assert_one_line_for() {
@@ -90,15 +80,10 @@ refreshes_answered() { server_stats refreshes; }
 
 has_answered() { [ "$(refreshes_answered)" -ge "$1" ]; }
 
-# in_terminal COMMAND...: its output is a terminal's.
-in_terminal() {
-    "$TESTS_PYTHON" "$TESTS_DIR/pty_run.py" --timeout 60 -- "$@"
-}
-
 @test "sixty profiles are renewed, each in its own private file, and a count is told" {
     make_profiles p 60
-    run --separate-stderr servetel-auth refresh --all
-    assert_status 0
+    try refresh --all
+    assert_done
     assert_stdout_empty
     assert_stderr_has 60
     assert_equal "$(wc -l <<<"$stderr")" 1
@@ -110,24 +95,23 @@ in_terminal() {
 
 @test "--quiet says nothing when all went well" {
     make_profiles p 3
-    run --separate-stderr servetel-auth refresh --all --quiet
-    assert_status 0
+    try refresh --all --quiet
+    assert_done
     assert_stdout_empty
     assert_stderr_empty
 }
 
 @test "--all without a profile is 3" {
-    run --separate-stderr servetel-auth refresh --all
-    assert_status 3
-    assert_stdout_empty
+    try refresh --all
+    assert_failed 3
     assert_stderr_has 'servetel-auth login'
 }
 
 @test "--jobs is the most connections and the most requests at once, and connections are used again" {
     make_profiles p 60
     server_config '{"latency":0.05}'
-    run --separate-stderr servetel-auth refresh --all --jobs 4
-    assert_status 0
+    try refresh --all --jobs 4
+    assert_done
     [ "$(server_stats max_concurrent)" -le 4 ]
     [ "$(server_stats max_in_flight)" -le 4 ]
     [ "$(server_stats max_in_flight)" -ge 2 ] # at once indeed
@@ -138,8 +122,8 @@ in_terminal() {
 @test "without --jobs there are at most sixteen at once" {
     make_profiles p 60
     server_config '{"latency":0.05}'
-    run --separate-stderr servetel-auth refresh --all
-    assert_status 0
+    try refresh --all
+    assert_done
     [ "$(server_stats max_concurrent)" -le 16 ]
     [ "$(server_stats max_in_flight)" -ge 4 ]
     assert_all_work
@@ -147,8 +131,8 @@ in_terminal() {
 
 @test "--jobs 1 renews one after the other over one connection" {
     make_profiles p 10
-    run --separate-stderr servetel-auth refresh --all --jobs 1
-    assert_status 0
+    try refresh --all --jobs 1
+    assert_done
     assert_equal "$(server_stats max_in_flight)" 1
     assert_equal "$(server_stats connections)" 1
     assert_all_work
@@ -158,8 +142,8 @@ in_terminal() {
     make_profiles p 60
     server_config '{"latency":0.5}'
     SECONDS=0
-    run --separate-stderr servetel-auth refresh --all --jobs 30
-    assert_status 0
+    try refresh --all --jobs 30
+    assert_done
     [ "$SECONDS" -lt 15 ] # two rounds; one after the other would be 30
     assert_all_work
 }
@@ -169,7 +153,7 @@ in_terminal() {
     make_profiles bad 8
     printf '{"version":1,"acc' >"$DIR/bad01.json"
     chmod 644 "$DIR/bad02.json"
-    hold_lock bad03
+    hold_lock "$DIR/bad03.lock"
     cache_edit '.access_token = "a.b.c"' bad04
     cache_edit 'del(.expires_at)' bad05
     cache_edit "del(.obtained_at) | .expires_at = $(($(date +%s) - 5))" bad06
@@ -177,9 +161,8 @@ in_terminal() {
     cache_edit ".expires_at = $(($(date +%s) - 5))" bad08
     for i in 1 2 3 4 5 6 7; do snapshot "bad0$i"; done
 
-    run --separate-stderr servetel-auth refresh --all --timeout 3s --retries 0
-    assert_status 7
-    assert_stdout_empty
+    try refresh --all --timeout 3s --retries 0
+    assert_failed 7
     assert_no_secret
     assert_one_line_for bad01 bad02 bad03 bad04 bad07
     assert_equal "$(grep -c -e good -e bad05 -e bad08 <<<"$stderr")" 0
@@ -200,7 +183,7 @@ in_terminal() {
     cache_edit '.api_url = "http://127.0.0.1:1/v1"' c05
     mv "$DIR/c02.json" "$DIR/fine.json"
     for code in 7 4 3 6 1 5 0; do
-        run --separate-stderr servetel-auth refresh --all --retries 0 --on-change '[ "$SERVETEL_PROFILE" != c01 ]'
+        try refresh --all --retries 0 --on-change '[ "$SERVETEL_PROFILE" != c01 ]'
         assert_status "$code"
         rm -f "$DIR/c0$code.json"
     done
@@ -209,12 +192,12 @@ in_terminal() {
 
 @test "a locked profile does not hold up the others, and is renewed when it is let go" {
     make_profiles p 20
-    hold_lock p01
+    hold_lock "$DIR/p01.lock"
     background servetel-auth refresh --all --jobs 2 --timeout 60s
     retry_until 30 has_answered 19
     kill -0 "$BG_PID" # it still waits for the lock
     for i in 02 10 20; do token_works "$(cached_token "p$i")"; done
-    let_go
+    release_lock
     wait "$BG_PID"
     assert_all_work
     assert_equal "$(refreshes_answered)" 20
@@ -225,8 +208,8 @@ in_terminal() {
     [ -z "${SERVETEL_AUTH_WRAP:-}" ] || latency=12 timeout=22
     make_profiles p 4
     server_config "{\"latency\":$latency}"
-    run --separate-stderr servetel-auth refresh --all --jobs 2 --timeout "$timeout"
-    assert_status 0
+    try refresh --all --jobs 2 --timeout "$timeout"
+    assert_done
     assert_stderr_has '4 profiles: 4 renewed'
     assert_all_work
 }
@@ -234,7 +217,7 @@ in_terminal() {
 @test "more locked profiles than jobs do not hold up the others either" {
     make_profiles a 6
     make_profiles b 10
-    for i in 1 2 3 4 5 6; do hold_lock "a0$i"; done
+    for i in 1 2 3 4 5 6; do hold_lock "$DIR/a0$i.lock"; done
     background servetel-auth refresh --all --jobs 2 --timeout 60s
     retry_until 30 has_answered 10
     kill -0 "$BG_PID"
@@ -245,15 +228,15 @@ in_terminal() {
     make_profiles p 3
     cache_edit '.access_token = "a.b.c"' p02
     cache_edit 'del(.expires_at)' p03
-    run --separate-stderr servetel-auth refresh --all --json
+    try refresh --all --json
     assert_status 4
     assert_one_line_for p02
     assert_no_secret
-    assert_equal "$(jq -r '.profiles | sort_by(.profile) | map(.profile) | join(" ")' <<<"$output")" 'p01 p02 p03'
-    assert_equal "$(jq -r '.profiles[] | select(.profile == "p01") | .action' <<<"$output")" renewed
-    assert_equal "$(jq -r '.profiles[] | select(.profile == "p03") | .action' <<<"$output")" kept
-    assert_equal "$(jq -r '.profiles[] | select(.profile == "p02") | .exit_code' <<<"$output")" 4
-    assert_equal "$(jq -r '.profiles[] | select(.profile == "p02") | has("action")' <<<"$output")" false
+    assert_equal "$(json '.profiles | sort_by(.profile) | map(.profile) | join(" ")')" 'p01 p02 p03'
+    assert_equal "$(json '.profiles[] | select(.profile == "p01") | .action')" renewed
+    assert_equal "$(json '.profiles[] | select(.profile == "p03") | .action')" kept
+    assert_equal "$(json '.profiles[] | select(.profile == "p02") | .exit_code')" 4
+    assert_equal "$(json '.profiles[] | select(.profile == "p02") | has("action")')" false
     assert_equal "$(jq -c '.total | [.profiles, .renewed, .kept, .failed]' <<<"$output")" '[3,1,1,1]'
     jq -e '.profiles[] | select(.profile == "p01") | .expires_in > 3500' <<<"$output" >/dev/null
 }
@@ -261,15 +244,15 @@ in_terminal() {
 @test "a progress line is shown on a terminal, and only there" {
     make_profiles p 6
     server_config '{"latency":0.8}'
-    run in_terminal servetel-auth refresh --all --jobs 2
-    [ "$status" -eq 0 ]
+    on_terminal --timeout 60 -- servetel-auth refresh --all --jobs 2
+    assert_done
     [[ "$output" =~ [0-5]' of 6' ]] || fail_with "no progress" "$output"
-    run --separate-stderr servetel-auth refresh --all --jobs 2
-    assert_status 0
+    try refresh --all --jobs 2
+    assert_done
     assert_stderr_lacks ' of 6'
     assert_stderr_lacks $'\r'
-    run in_terminal servetel-auth refresh --all --jobs 2 --quiet
-    [ "$status" -eq 0 ]
+    on_terminal --timeout 60 -- servetel-auth refresh --all --jobs 2 --quiet
+    assert_done
     [[ "$output" != *' of 6'* ]] || fail_with "--quiet, and yet" "$output"
 }
 
@@ -277,8 +260,8 @@ in_terminal() {
     make_profiles old 5
     make_profiles new 5
     for i in 1 2 3 4 5; do cache_edit ".expires_at += 3000" "new0$i"; snapshot "new0$i"; done
-    run --separate-stderr servetel-auth refresh --all --min-ttl 30m --json
-    assert_status 0
+    try refresh --all --min-ttl 30m --json
+    assert_done
     assert_equal "$(jq -c '.total | [.renewed, .kept, .failed]' <<<"$output")" '[5,5,0]'
     for i in 1 2 3 4 5; do assert_unchanged "new0$i"; done
     assert_equal "$(refreshes_answered)" 5
@@ -289,8 +272,8 @@ in_terminal() {
     make_profiles p 20
     cache_edit '.expires_at += 3000' p07
     mkdir hooked
-    run --separate-stderr servetel-auth refresh --all --min-ttl 1m --on-change 'cat >"hooked/$SERVETEL_PROFILE"'
-    assert_status 0
+    try refresh --all --min-ttl 1m --on-change 'cat >"hooked/$SERVETEL_PROFILE"'
+    assert_done
     assert_equal "$(find hooked -type f | wc -l)" 19
     for file in hooked/*; do
         printf %s "$(cached_token "${file#*/}")" | cmp - "$file"
@@ -300,8 +283,8 @@ in_terminal() {
 
 @test "a hook that fails for one profile is that profile's failure only" {
     make_profiles p 5
-    run --separate-stderr servetel-auth refresh --all --on-change '[ "$SERVETEL_PROFILE" != p03 ]'
-    assert_status 1
+    try refresh --all --on-change '[ "$SERVETEL_PROFILE" != p03 ]'
+    assert_failed 1
     assert_one_line_for p03
     assert_equal "$(grep -c 'p0[1245]' <<<"$stderr")" 0
     assert_all_work
@@ -310,9 +293,9 @@ in_terminal() {
 @test "a hook that hangs for one profile does not hold up the others" {
     make_profiles p 5
     mkdir hooked
-    run --separate-stderr servetel-auth refresh --all --timeout 4s --on-change \
+    try refresh --all --timeout 4s --on-change \
         'touch "hooked/$SERVETEL_PROFILE"; [ "$SERVETEL_PROFILE" != p01 ] || exec sleep 600'
-    assert_status 1
+    assert_failed 1
     assert_one_line_for p01
     assert_equal "$(find hooked -type f | wc -l)" 5
     assert_all_work
@@ -323,11 +306,11 @@ in_terminal() {
     (umask 077 && printf '%s\n' "$PW" >pw)
     for i in 1 2 3; do cache_edit ".password_file = \"$HOME/pw\"" "p0$i"; done
     server_config '{"refresh_window":0}'
-    run --separate-stderr servetel-auth refresh --all --json
+    try refresh --all --json
     assert_status 4
     assert_one_line_for p04 p05 p06
     assert_equal "$(jq -c '.total | [.renewed, ."logged-in", .kept, .failed]' <<<"$output")" '[0,3,0,3]'
-    assert_equal "$(count_requests login)" 3
+    assert_requests 3 login
     assert_all_work
 }
 
@@ -335,8 +318,8 @@ in_terminal() {
     make_profiles p 40
     background servetel-auth refresh --all --min-ttl 1m --jobs 4
     first=$BG_PID
-    run --separate-stderr servetel-auth refresh --all --min-ttl 1m --jobs 4
-    assert_status 0
+    try refresh --all --min-ttl 1m --jobs 4
+    assert_done
     wait "$first"
     assert_equal "$(refreshes_answered)" 40
     assert_equal "$(server_stats refused)" 0
@@ -357,26 +340,26 @@ in_terminal() {
     wait "$BG_PID" || status=$?
     assert_equal "$status" 143
     assert_equal "$(find "$DIR" -name 'p*.json' | wc -l)" 60
-    run jq -er .access_token "$DIR"/p*.json
-    [ "$status" -eq 0 ]
-    assert_equal "${#lines[@]}" 60
-    missing="$(printf '%s\n' "${lines[@]}" | sort | comm -13 - <(sort answered) | wc -l)"
+    capture jq -er .access_token "$DIR"/p*.json
+    assert_done
+    assert_equal "$(wc -l <<<"$output")" 60
+    missing="$(sort <<<"$output" | comm -13 - <(sort answered) | wc -l)"
     assert_equal "tokens lost: $missing" 'tokens lost: 0'
-    assert_equal "$(count_requests refresh)" 24 # none was begun after it
+    assert_requests 24 refresh # none was begun after it
     # No more is lost than was under way.
-    run assert_all_work
-    [ "${#lines[@]}" -le 4 ] || fail_with "too many lost" "$output"
-    [[ "$output" != *mode' '[!6]* ]] || fail_with "not private" "$output"
+    capture assert_all_work
+    [ "$(wc -l <<<"$stderr")" -le 4 ] || fail_with_run "too many lost"
+    [[ "$stderr" != *mode' '[!6]* ]] || fail_with_run "not private"
     assert_tidy
     # What was not begun is there for the next run.
-    run --separate-stderr servetel-auth refresh --all --min-ttl 1m
+    try refresh --all --min-ttl 1m
     [ "$(grep -c '' <<<"$stderr")" -le 5 ]
 }
 
 @test "few descriptors are enough" {
     make_profiles p 60
-    run --separate-stderr bash -c 'ulimit -n 64 && exec servetel-auth refresh --all --jobs 64'
-    assert_status 0
+    capture bash -c 'ulimit -n 64 && exec servetel-auth refresh --all --jobs 64'
+    assert_done
     assert_equal "$(refreshes_answered)" 60
     assert_all_work
     assert_tidy
@@ -386,8 +369,8 @@ in_terminal() {
     make_profiles p 3
     cache_edit '.expires_at += 3000' p02
     server_script refresh '{"status":503,"repeat":-1}'
-    run --separate-stderr servetel-auth refresh --all --quiet --complain-below 10m
-    assert_status 5
+    try refresh --all --quiet --complain-below 10m
+    assert_failed 5
     assert_one_line_for p01 p03
     assert_equal "$(grep -c p02 <<<"$stderr")" 0
 }
@@ -395,9 +378,8 @@ in_terminal() {
 @test "a service that is down is told for each profile, and costs no token" {
     make_profiles p 5
     for i in 1 2 3 4 5; do cache_edit '.api_url = "http://127.0.0.1:1/v1"' "p0$i"; snapshot "p0$i"; done
-    run --separate-stderr servetel-auth refresh --all --retries 0
-    assert_status 5
-    assert_stdout_empty
+    try refresh --all --retries 0
+    assert_failed 5
     assert_one_line_for p01 p02 p03 p04 p05
     for i in 1 2 3 4 5; do assert_unchanged "p0$i"; done
     assert_all_work

@@ -9,10 +9,7 @@ setup_file() { server_start; }
 
 teardown_file() { server_stop; }
 
-setup() {
-    clean_environment
-    server_reset
-}
+setup() { server_reset; }
 
 teardown() { test_teardown; }
 
@@ -124,7 +121,7 @@ assert_html() {
     [ "$(claim jti "$new")" != "$(claim jti "$old")" ]
     [ "$(claim 'exp - .nbf' "$new")" = 3600 ]
     token_works "$new"
-    run ! token_works "$old"
+    assert_no token_works "$old"
     post_refresh "$old"
     assert_answer 401 'The token has been blacklisted'
     assert_equal "$(server_stats refreshes)" 1
@@ -168,7 +165,7 @@ assert_html() {
     sleep 1
     token_works "$TOKEN"
     sleep 2.1
-    run ! token_works "$TOKEN"
+    assert_no token_works "$TOKEN"
     post_refresh "$TOKEN"
     assert_answer 200
 }
@@ -255,7 +252,7 @@ assert_html() {
     post_login '{"email":"me@example.test","password":"new"}'
     old="$(member .access_token)"
     post_login '{"email":"me@example.test","password":"new"}'
-    run ! token_works "$old"
+    assert_no token_works "$old"
     token_works "$(member .access_token)"
 }
 
@@ -307,11 +304,11 @@ assert_html() {
     lost="$(server_issue)"
     post_refresh "$lost"
     assert_equal "$CURL_STATUS" 52
-    run ! token_works "$lost"
+    assert_no token_works "$lost"
     lost="$(server_issue)"
     post_refresh "$lost"
     assert_equal "$STATUS $BODY" '502 <html>'
-    run ! token_works "$lost"
+    assert_no token_works "$lost"
     post_refresh "$(server_issue)"
     assert_equal "$(member '[.success,.expires_in] | tostring')" '[null,"60"]'
     token="$(server_issue)"
@@ -345,15 +342,16 @@ assert_html() {
 {"endless":"headers"}                    56 27 100
 EOT
     server_script login '{"endless":true}'
-    run -0 bash -c "curl -q -s --max-time 10 -d x '$API/auth/login' | head -c 3000000 | wc -c"
+    capture bash -c "curl -q -s --max-time 10 -d x '$API/auth/login' | head -c 3000000 | wc -c"
+    assert_done
     [ "${output// /}" = 3000000 ]
 }
 
 @test "a mistaken control call is an error" {
-    run ! server_config '{"tll":3}'
-    run ! server_script login '{"staus":500}'
-    run ! server_script nowhere '{}'
-    run ! server_control nothing
+    assert_no server_config '{"tll":3}'
+    assert_no server_script login '{"staus":500}'
+    assert_no server_script nowhere '{}'
+    assert_no server_control nothing
 }
 
 @test "a held request is in the log, and has not been processed before it is released" {
@@ -366,7 +364,7 @@ EOT
     server_release
     wait "$BG_PID"
     token_works "$(jq -r .access_token "$BG_OUT")"
-    run ! token_works "$TOKEN"
+    assert_no token_works "$TOKEN"
 }
 
 @test "hanging requests are in the log before they are answered, and 300 connections are served" {
@@ -424,7 +422,8 @@ EOT
     done
     check wrong-host 60 0 # the name is looked at after the handshake
     server_start --tls "$certs/server.pem" "$certs/server.key"
-    run -0 curl -q -sS -o /dev/null --capath "$certs/hashed" "$API/me"
+    capture curl -q -sS -o /dev/null --capath "$certs/hashed" "$API/me"
+    assert_done
     ask "http://127.0.0.1:$API_PORT/v1/me"
     assert_answer 400
     token_works "$(server_issue)"
@@ -437,7 +436,7 @@ EOT
         server_start --tls "$certs/server.pem" "$certs/server.key" --tls-max "$version"
         ask --tls-max "$version" --tlsv1.0 --ciphers ALL:@SECLEVEL=0 "$API/me"
         assert_answer 401
-        [ "$version" = 1.3 ] || run ! curl -q -sk --tlsv1.3 "$API/me"
+        [ "$version" = 1.3 ] || ! curl -q -sk --tlsv1.3 "$API/me" || fail_with "more than $version was taken"
         test_teardown
     done
 }

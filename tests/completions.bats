@@ -4,12 +4,6 @@
 
 load helper
 
-setup_file() {
-    # Looked up once: python3 may be the shim of a version manager, which is slow.
-    TESTS_PYTHON="$(python3 -c 'import sys; print(sys.executable)')"
-    export TESTS_PYTHON
-}
-
 setup() {
     test_setup
     mkdir -p "$HOME/bin" "$HOME/certs" "$HOME/.servetel-auth" "$HOME/other"
@@ -32,8 +26,8 @@ press_tab() {
     command -v "$shell" >/dev/null || skip "$shell is not installed"
     [ "$1" != bash ] || [ -e "$BASH_COMPLETION" ] || skip 'bash-completion is not installed'
     "configure_$shell" "$1"
-    run --separate-stderr "$TESTS_PYTHON" "$TESTS_DIR/press_tab.py" "${SHELL_COMMAND[@]}"
-    assert_status 0
+    capture "$TESTS_PYTHON" "$TESTS_DIR/press_tab.py" "${SHELL_COMMAND[@]}"
+    assert_done
 }
 
 configure_bash() {
@@ -182,6 +176,6 @@ EOT
 }
 
 @test "--help, the man page and the completions know the same commands, options and values" {
-    run "$TESTS_PYTHON" "$TESTS_DIR/interface_check.py" "$(command -v servetel-auth)" "$TESTS_DIR/.."
-    assert_status 0
+    capture "$TESTS_PYTHON" "$TESTS_DIR/interface_check.py" "$(command -v servetel-auth)" "$TESTS_DIR/.."
+    assert_done
 }

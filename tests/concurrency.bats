@@ -56,9 +56,9 @@ complaints_of_many() {
     cat "$MANY"/err.* | sort | uniq -c
 }
 
-# hold_lock [OPTIONS]: a renewal that is stopped while its answer is on the way, so that it holds the lock until
+# hold_renewal [OPTIONS]: a renewal that is stopped while its answer is on the way, so that it holds the lock until
 # let_go. HOLDER is its pid.
-hold_lock() {
+hold_renewal() {
     local seen
     seen="$(count_requests refresh)"
     server_script refresh '{"hold":true}'
@@ -100,7 +100,7 @@ wait_for_waiters() {
 run_timed() {
     local limit=5 start=$SECONDS
     [ -z "${SERVETEL_AUTH_WRAP:-}" ] || limit=10
-    run --separate-stderr timeout 30 "$@"
+    capture timeout 30 "$@"
     [ $((SECONDS - start)) -le "$limit" ] || fail_with_run "took $((SECONDS - start)) s, not $limit: $*"
 }
 
@@ -118,7 +118,7 @@ run_timed() {
     assert_equal "$(printed_by_many)" "$new"
     assert_equal "$(cat "$MANY"/out.* | wc -l | tr -d ' ')" "$COUNT"
     assert_equal "$(complaints_of_many)" ''
-    assert_equal "$(count_requests refresh)" 1
+    assert_requests 1 refresh
     assert_equal "$(server_stats refused)" 0
     token_works "$new"
 }
@@ -131,7 +131,7 @@ run_timed() {
     wait_many
     assert_equal "$(printed_by_many)" "$(cached_token)"
     assert_equal "$(complaints_of_many)" ''
-    assert_equal "$(count_requests refresh)" 1
+    assert_requests 1 refresh
     token_works "$(cached_token)"
 }
 
@@ -139,7 +139,7 @@ run_timed() {
     login
     make_stale
     old="$(cached_token)"
-    hold_lock --json
+    hold_renewal --json
     start_many $((COUNT - 1)) refresh --json
     wait_for_waiters "$COUNT"
     let_go
@@ -148,7 +148,7 @@ run_timed() {
     assert_equal "$(cat "$MANY"/out.* | jq -r .action | sort | uniq -c | tr -s ' ')" " $((COUNT - 1)) kept"
     assert_equal "$(grep -L kept "$MANY"/err.*)" '' # each says so on stderr as well
     [ "$(cached_token)" != "$old" ]
-    assert_equal "$(count_requests refresh)" 1
+    assert_requests 1 refresh
     assert_equal "$(server_stats refused)" 0
     token_works "$(cached_token)"
 }
@@ -157,7 +157,7 @@ run_timed() {
     local each=$((COUNT / 8))
     login
     make_expired
-    hold_lock
+    hold_renewal
     start_many "$each" show
     start_many "$each" refresh --print -q
     # shellcheck disable=SC2016 # for the program's shell
@@ -169,14 +169,14 @@ run_timed() {
     assert_equal "$(printed_by_many)" "$(cached_token)"
     assert_equal "$(cat "$MANY"/out.* | wc -l | tr -d ' ')" $((4 * each))
     assert_equal "$(complaints_of_many)" ''
-    assert_equal "$(count_requests refresh)" 1
+    assert_requests 1 refresh
     token_works "$(cached_token)"
 }
 
 @test "those who wait run no --on-change: the one who renewed does" {
     login
     make_stale
-    hold_lock --on-change "echo first >>'$MANY/hook'"
+    hold_renewal --on-change "echo first >>'$MANY/hook'"
     start_many 10 refresh --on-change "echo other >>'$MANY/hook'"
     wait_for_waiters 11
     let_go
@@ -189,7 +189,7 @@ run_timed() {
     make_stale
     ln -s .servetel-auth/default.json "$HOME/link"
     ln -s .servetel-auth "$HOME/dir"
-    hold_lock
+    hold_renewal
     start_many 2 refresh --print -q --file "$HOME/link"
     start_many 2 refresh --print -q --file "$DIR/default.json"
     SERVETEL_AUTH_DIR="$HOME/dir" start_many 2 refresh --print -q
@@ -197,7 +197,7 @@ run_timed() {
     let_go
     wait_many
     assert_equal "$(printed_by_many)" "$(cached_token)"
-    assert_equal "$(count_requests refresh)" 1
+    assert_requests 1 refresh
 }
 
 @test "a password command is run once when a token is refused, however many need a new one" {
@@ -210,9 +210,9 @@ run_timed() {
     wait_many
     assert_equal "$(printed_by_many)" "$(cached_token)"
     assert_equal "$(cat "$MANY/runs")" $'run\nrun'
-    assert_equal "$(count_requests login)" 2
+    assert_requests 2 login
     # In the raw form and as Bearer, by the one who renewed.
-    assert_equal "$(count_requests refresh)" 2
+    assert_requests 2 refresh
     token_works "$(cached_token)"
 }
 
@@ -228,7 +228,7 @@ run_timed() {
     done
     MANY_PIDS=()
     assert_equal "$(printed_by_many)" ''
-    assert_equal "$(count_requests login)" 2
+    assert_requests 2 login
     assert_equal "$(jq -r .unattended_login "$DIR/default.json")" refused
 }
 
@@ -238,7 +238,7 @@ run_timed() {
     start_many 12 login -q -e "$EMAIL" --password-file "$BATS_TEST_TMPDIR/password"
     wait_many
     assert_equal "$(complaints_of_many)" ''
-    assert_equal "$(count_requests login)" 12
+    assert_requests 12 login
     assert_equal "$(find "$DIR" -type f | sort)" "$(printf '%s\n' "$DIR/default.json" "$DIR/default.lock")"
     token_works "$(cached_token)"
 }
@@ -269,10 +269,10 @@ run_timed() {
     retry_until 10 has_requests refresh 1
     kill -9 "$BG_PID"
     run_timed servetel-auth refresh --timeout 10s
-    assert_status 0
+    assert_done
     assert_stdout_empty
     assert_stderr_has renewed
-    assert_equal "$(count_requests refresh)" 2
+    assert_requests 2 refresh
     token_works "$(cached_token)"
 }
 
@@ -295,20 +295,17 @@ run_timed() {
 @test "a holder that is stopped costs others their own --timeout and no more: exit 5" {
     login
     make_stale
-    hold_lock
+    hold_renewal
     snapshot
     run_timed servetel-auth refresh --timeout 1s
-    assert_status 5
-    assert_stdout_empty
+    assert_failed 5
     assert_stderr_has "$DIR/default.lock"
     run_timed servetel-auth login -e "$EMAIL" --timeout 1s --password-stdin <<<"$PW"
-    assert_status 5
-    assert_stdout_empty
+    assert_failed 5
     run_timed servetel-auth show --min-ttl 60s --timeout 1s
-    assert_status 5
-    assert_stdout_empty
+    assert_failed 5
     assert_unchanged
-    assert_equal "$(server_log length)" 2 # the first login and the holder's renewal
+    assert_requests 2 # the first login and the holder's renewal
     let_go
     token_works "$(cached_token)"
 }
@@ -320,24 +317,23 @@ run_timed() {
     background servetel-auth refresh --timeout 60s
     retry_until 10 has_requests refresh 1
     run_timed servetel-auth show --timeout 1s
-    assert_status 5
-    assert_stdout_empty
-    assert_equal "$(count_requests refresh)" 1
+    assert_failed 5
+    assert_requests 1 refresh
 }
 
 @test "show on a fresh token is not held up by a holder that hangs" {
     login
-    hold_lock
+    hold_renewal
     for _ in 1 2 3 4 5; do
         run_timed servetel-auth show
-        assert_status 0
+        assert_done
         assert_stdout "$(cached_token)"
         assert_stderr_empty
     done
     run_timed servetel-auth exec -- true
-    assert_status 0
+    assert_done
     run_timed servetel-auth status
-    assert_status 0
+    assert_done
     let_go
 }
 
@@ -345,9 +341,9 @@ run_timed() {
     login
     now="$(date +%s)"
     cache_edit ".expires_at = $((now + 30)) | .obtained_at = $((now - 3570))"
-    hold_lock
+    hold_renewal
     run_timed servetel-auth show --timeout 1s
-    assert_status 0
+    assert_done
     assert_stdout "$(cached_token)"
     assert_stderr_has warning
     let_go
@@ -362,10 +358,10 @@ run_timed() {
     background servetel-auth refresh -p one --timeout 60s
     retry_until 10 has_requests refresh 1
     run_timed servetel-auth refresh -p two --timeout 10s
-    assert_status 0
+    assert_done
     assert_stdout_empty
     assert_stderr_has renewed
     token_works "$(cached_token two)"
     run_timed servetel-auth login -p three -e "$EMAIL" --password-stdin --timeout 10s <<<"$PW"
-    assert_status 0
+    assert_done
 }

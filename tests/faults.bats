@@ -5,9 +5,7 @@
 load helper
 
 setup() {
-    clean_environment
     needs_traced_strings
-    export TESTS_PYTHON="${TESTS_PYTHON:-$(python3 -c 'import sys; print(sys.executable)')}"
 }
 
 # inject GROUP: and says how many faults it took. Without SERVETEL_AUTH_WRAP: under valgrind the calls would be
@@ -15,9 +13,9 @@ setup() {
 inject() {
     local program
     program="$(cd "${SERVETEL_AUTH_BIN_DIR:-$TESTS_DIR/../build}" && pwd)/servetel-auth"
-    run --separate-stderr "$TESTS_PYTHON" "$TESTS_DIR/faults.py" "$program" "$1" 3>&-
-    printf '# %s\n' "${lines[-1]}" >&3
-    assert_status 0
+    capture "$TESTS_PYTHON" "$TESTS_DIR/faults.py" "$program" "$1" 3>&-
+    printf '# %s\n' "${output##*$'\n'}" >&3
+    assert_done
 }
 
 @test "killed at any call: the cache is whole, the next run works and clears up" {

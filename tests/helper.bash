@@ -21,18 +21,31 @@ STARTED_PIDS=()
 
 # ---------------------------------------------------------------------------------------------- environment
 
-# The tests' world: nothing of the caller's settings reaches the program.
+# The tests' world. A file that is run by bats itself, not by tests/run, still has its caller's environment; what a
+# file exports for its tests stays.
 clean_environment() {
     local name
-    export TZ=UTC LC_ALL=C
+    if [ -z "${TESTS_ENVIRONMENT:-}" ]; then
+        # shellcheck source=tests/environment.bash
+        . "$TESTS_DIR/environment.bash"
+        for name in $(compgen -e); do
+            [[ $name == BATS_* || $name == HOME ]] || is_passed_on "$name" || unset "$name"
+        done
+    fi
+    export TESTS_ENVIRONMENT=clean TZ=UTC LC_ALL=C
+    # Looked up once a file: python3 may be the shim of a version manager, which is slow.
+    export TESTS_PYTHON="${TESTS_PYTHON:-$(python3 -c 'import sys; print(sys.executable)')}"
     umask 022
-    for name in $(compgen -e); do
-        case $name in
-        SERVETEL_AUTH_BIN_DIR | SERVETEL_AUTH_WRAP) ;; # the caller's choice of what is tested
-        SERVETEL_* | *_proxy | *_PROXY | CURL_CA_BUNDLE | SSL_CERT_* | XDG_* | NO_COLOR) unset "$name" ;;
-        esac
-    done
 }
+
+clean_environment
+
+# shellcheck source=tests/service_helper.bash
+. "$TESTS_DIR/service_helper.bash"
+# shellcheck source=tests/cache_helper.bash
+. "$TESTS_DIR/cache_helper.bash"
+# shellcheck source=tests/certs_helper.bash
+. "$TESTS_DIR/certs_helper.bash"
 
 # Puts the program that is to be tested first in PATH, behind SERVETEL_AUTH_WRAP (valgrind, say) if that is set.
 use_built_program() {
@@ -52,7 +65,6 @@ test_setup() {
     # The test's own lines are traced, so that bats can name the one that failed; the functions that they call
     # are not: bats' trap at each command takes longer than most commands do, half of a run in all.
     set +T
-    clean_environment
     use_built_program || return
     mkdir -p "$BATS_TEST_TMPDIR/home"
     export HOME="$BATS_TEST_TMPDIR/home"
@@ -132,8 +144,6 @@ background() {
 start_and_wait_for_port() {
     local script="$TESTS_DIR/$1" port_file="$STARTED_DIR/port"
     shift
-    # Looked up once a file: python3 may be the shim of a version manager, which is slow.
-    export TESTS_PYTHON="${TESTS_PYTHON:-$(python3 -c 'import sys; print(sys.executable)')}"
     "$TESTS_PYTHON" "$script" --port-file "$port_file" --with-parent "$@" \
         >"$STARTED_DIR/output" 2>&1 </dev/null 3>&- &
     STARTED_PID=$!
@@ -149,228 +159,66 @@ port_or_end() {
     [ -s "$1" ] || is_gone "$2"
 }
 
-# -------------------------------------------------------------------------------------------------- service
-
-# server_start [api_server.py's options]: exports SERVER_PID, API_PORT, API and SERVETEL_API_URL. Call it in the
-# shell itself, not in `run` or $( ): the server ends with the shell that started it.
-server_start() {
-    local scheme=http
-    case " $* " in *' --tls '*) scheme=https ;; esac
-    STARTED_DIR="$(mktemp -d "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}/server.XXXXXX")"
-    start_and_wait_for_port api_server.py "$@" || return
-    SERVER_PID=$STARTED_PID
-    API_PORT=$STARTED_PORT
-    API="$scheme://127.0.0.1:$API_PORT/v1"
-    SERVETEL_API_URL=$API
-    export SERVER_PID API_PORT API SERVETEL_API_URL
+# hold_lock FILE: from another process, until release_lock or the test's end. The one process left has the lock.
+hold_lock() {
+    local held
+    held="$(mktemp -u "$BATS_TEST_TMPDIR/held.XXXXXX")"
+    # shellcheck disable=SC2016 # for the inner shell
+    background bash -c 'umask 077 && exec 9>>"$1" && flock 9 && touch "$2" && exec sleep 600' - "$1" "$held"
+    HOLDER=$BG_PID
+    retry_until 10 test -e "$held"
 }
 
-server_stop() {
-    stop_pid "$SERVER_PID"
+release_lock() {
+    stop_pid "$HOLDER"
 }
 
-# proxy_start [proxy_server.py's options]: sets PROXY_PORT, PROXY (its URL) and PROXY_LOG (a file).
-proxy_start() {
-    STARTED_DIR="$(mktemp -d "${BATS_TEST_TMPDIR:-$BATS_FILE_TMPDIR}/proxy.XXXXXX")"
-    PROXY_LOG="$STARTED_DIR/log"
-    start_and_wait_for_port proxy_server.py --log "$PROXY_LOG" "$@" || return
-    PROXY_PORT=$STARTED_PORT
-    # shellcheck disable=SC2034 # for the tests
-    PROXY="http://127.0.0.1:$PROXY_PORT"
+# -------------------------------------------------------------------------------------------------- running
+
+# capture COMMAND...: sets status, output and stderr. It takes half the time of bats' own `run --separate-stderr`, and
+# there are thousands of these.
+capture() {
+    TRIED="$*"
+    status=0
+    output="$("$@" 2>"$BATS_TEST_TMPDIR/stderr")" || status=$?
+    stderr="$(<"$BATS_TEST_TMPDIR/stderr")"
 }
 
-# http METHOD PATH [BODY [HEADER...]]: sets ANSWER, head and body. Bash alone: curl takes ten times as long to
-# start, and there are thousands of these.
-http() {
-    local LC_ALL=C service status=0 headers='' # the length is in bytes
-    [ $# -lt 4 ] || headers="$(printf '%s\r\n' "${@:4}")"$'\n'
-    exec {service}<>"/dev/tcp/127.0.0.1/$API_PORT" || return
-    printf '%s %s HTTP/1.0\r\nContent-Length: %d\r\n%s\r\n%s' "$1" "$2" "${#3}" \
-        "$headers" "${3-}" >&"$service"
-    IFS= read -r -d '' -t 120 -u "$service" ANSWER || status=$? # 1 at its end, above 128 when the time is up
-    exec {service}>&-
-    [ "$status" -le 128 ]
+# try ARGS...: runs the program.
+try() {
+    capture servetel-auth "$@"
 }
 
-# server_control PATH [JSON]: GET, or POST if there is JSON. Plain http: it works on a TLS server's port too.
-server_control() {
-    local ANSWER
-    if [ $# -gt 1 ]; then
-        http POST "/_test/$1" "$2" || return
-    else
-        http GET "/_test/$1" '' || return
-    fi
-    printf '%s' "${ANSWER#*$'\r\n\r\n'}"
-    [[ $ANSWER == HTTP/1.1\ 200* ]]
+# try_login PASSWORD ARGS...: a login with the password on stdin.
+try_login() {
+    capture servetel-auth login --password-stdin "${@:2}" <<<"$1"
 }
 
-# Says what was wrong with a control call, if anything.
-server_set() {
-    local answer
-    if ! answer="$(server_control "$@")"; then
-        printf 'control call %s failed: %s\n' "$*" "$answer" >&2
-        return 1
-    fi
+# try_either login|refresh ARGS...: for what holds for both.
+try_either() {
+    case $1 in
+    login) try_login "$PW" -e "$EMAIL" "${@:2}" ;;
+    *) try "$@" ;;
+    esac
 }
 
-server_reset() {
-    server_set reset '{}'
+# quietly ARGS...: the program, for what a test needs but is not about; the test fails with what it said if it fails.
+quietly() {
+    servetel-auth "$@" >"$BATS_TEST_TMPDIR/said" 2>&1 || fail_with "failed: $*" "$(cat "$BATS_TEST_TMPDIR/said")"
 }
 
-# server_config JSON: an object that is merged into the configuration (keys: DEFAULTS in api_service.py).
-server_config() {
-    server_set config "$1"
+# on_terminal STEP... -- PROGRAM ARG...: pty_run.py. status is the program's, output the screen.
+on_terminal() {
+    capture "$TESTS_PYTHON" "$TESTS_DIR/pty_run.py" "$@"
 }
 
-# server_script ENDPOINT JSON...: what the next requests to login, refresh or me are answered (api_faults.py).
-server_script() {
-    local IFS=, endpoint=$1
-    shift
-    server_set script "{\"endpoint\":\"$endpoint\",\"answers\":[$*]}"
-}
-
-# server_release [COUNT]: lets requests go on that a script with "hold" holds.
-server_release() {
-    server_set release "{\"count\":${1:-1}}"
-}
-
-# server_log [JQ_FILTER]: the requests so far, a JSON list.
-server_log() {
-    server_control log | jq -r "${1:-.}"
-}
-
-# server_stats FIELD
-server_stats() {
-    server_control stats | jq -r ".$1"
-}
-
-# stat_is FIELD VALUE: for retry_until; the service may learn how a connection ended after the program has ended.
-stat_is() {
-    [ "$(server_stats "$1")" = "$2" ]
-}
-
-# count_requests ENDPOINT: how many the service has received (login, refresh, me, other).
-count_requests() {
-    local log word="\"endpoint\":\"$1\"" without
-    log="$(server_control log)" || return
-    without=${log//"$word"/}
-    echo $(((${#log} - ${#without}) / ${#word}))
-}
-
-# has_requests ENDPOINT N: for retry_until.
-has_requests() {
-    [ "$(count_requests "$1")" -ge "$2" ]
-}
-
-# server_issue [JSON]: prints a token that took no login: {"email":.., "ttl":.., "age":..}.
-server_issue() {
-    local answer
-    answer="$(server_control issue "${1:-"{}"}")" || return
-    [[ $answer =~ \"access_token\":\"([^\"]*) ]] && printf '%s\n' "${BASH_REMATCH[1]}"
-}
-
-# Does the service accept the token now? Neither logged nor counted.
-token_works() {
-    local ANSWER
-    http GET /v1/me '' 'X-Test: 1' "Authorization: Bearer $1" && [[ $ANSWER == HTTP/1.1\ 200* ]]
-}
-
-# login [OPTIONS]: logs in; the test fails if that does.
-login() {
-    if ! printf '%s\n' "$PW" |
-        servetel-auth login -e "$EMAIL" --password-stdin "$@" >"$BATS_TEST_TMPDIR/login" 2>&1; then
-        printf 'login failed: %s\n' "$(cat "$BATS_TEST_TMPDIR/login")" >&2
-        return 1
-    fi
-}
-
-# ---------------------------------------------------------------------------------------------------- cache
-
-# cache_file [PROFILE]
-cache_file() {
-    if [ -n "${SERVETEL_AUTH_FILE:-}" ]; then
-        printf '%s\n' "$SERVETEL_AUTH_FILE"
-    else
-        printf '%s\n' "${SERVETEL_AUTH_DIR:-$HOME/.servetel-auth}/${1:-default}.json"
-    fi
-}
-
-# cached JQ_FILTER [PROFILE]: of the cache file. A plain member is found without jq, which is slow to start.
-cached() {
-    local file text
-    file="$(cache_file "${2:-}")"
-    text="$(<"$file")"
-    if [[ $1 =~ ^\.([a-z_]+)$ &&
-        $text =~ \"${BASH_REMATCH[1]}\":[[:space:]]*(\"([^\"\\]*)\"|[0-9]+)[,[:space:]}] ]]; then
-        printf '%s\n' "${BASH_REMATCH[2]:-${BASH_REMATCH[1]}}"
-    else
-        jq -r "$1" "$file"
-    fi
-}
-
-# cached_token [PROFILE]
-cached_token() {
-    cached .access_token "${1:-}"
-}
-
-# cache_edit JQ_EXPRESSION [PROFILE]: in place, so that inode and mode stay.
-cache_edit() {
-    local file edited
-    file="$(cache_file "${2:-}")"
-    edited="$(jq "$1" "$file")" || return
-    printf '%s\n' "$edited" >"$file"
-}
-
-# make_stale [PROFILE]: a token of an hour that lasts five seconds more.
-make_stale() {
-    set_life 5 "${1:-}"
-}
-
-# make_expired [PROFILE]: a token of an hour that ended five seconds ago, as far as the cache knows.
-make_expired() {
-    set_life -5 "${1:-}"
-}
-
-# set_life SECONDS [PROFILE]: a token of an hour that has so many left. In place, without jq.
-set_life() {
-    local file text
-    file="$(cache_file "${2:-}")"
-    text="$(<"$file")"
-    [[ $text =~ \"expires_at\":[[:space:]]*(null|-?[0-9]+) ]]
-    text="${text/"${BASH_REMATCH[0]}"/"\"expires_at\": $((EPOCHSECONDS + $1))"}"
-    [[ $text =~ \"obtained_at\":[[:space:]]*-?[0-9]+ ]]
-    text="${text/"${BASH_REMATCH[0]}"/"\"obtained_at\": $((EPOCHSECONDS + $1 - 3600))"}"
-    printf '%s\n' "$text" >"$file"
-}
-
-# snapshot [PROFILE] remembers the cache file, its absence too; assert_unchanged [PROFILE] compares.
-snapshot() {
-    describe_cache "${1:-}" >"$BATS_TEST_TMPDIR/snapshot.${1:-default}"
-}
-
-assert_unchanged() {
-    describe_cache "${1:-}" | cmp - "$BATS_TEST_TMPDIR/snapshot.${1:-default}" ||
-        fail_with "the cache file has changed" "$(describe_cache "${1:-}")"
-}
-
-describe_cache() {
-    local file
-    file="$(cache_file "$1")"
-    if [ -e "$file" ]; then
-        printf 'mode %s\n' "$(mode_of "$file")"
-        cat "$file"
-    else
-        echo absent
-    fi
-}
-
-# mode_of FILE: its permissions in octal (GNU's stat, else BSD's).
-mode_of() {
-    stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1"
+# json JQ_FILTER: of what was printed on stdout.
+json() {
+    jq -r "$1" <<<"${output-}"
 }
 
 # ----------------------------------------------------------------------------------------------- assertions
-# They look at $status, $output and $stderr as `run --separate-stderr` leaves them.
+# They look at $status, $output and $stderr as capture leaves them; a test that goes through a table names the case.
 
 fail_with() {
     printf '%s\n' "$1" >&2
@@ -383,8 +231,21 @@ fail_with_run() {
     fail_with "$1" "status: ${status-}" "stdout: ${output-}" "stderr: ${stderr-}"
 }
 
+# assert_status STATUS [CASE]
 assert_status() {
-    [ "${status-}" = "$1" ] || fail_with_run "expected status $1"
+    [ "${status-}" = "$1" ] || fail_with_run "expected status $1: ${2:-${TRIED-}}"
+}
+
+# assert_failed STATUS [CASE]: with that status, a reason on stderr and nothing on stdout.
+assert_failed() {
+    if [ "${status-}" != "$1" ] || [ -n "${output-}" ] || [ -z "${stderr-}" ]; then
+        fail_with_run "expected a failure with $1 and a reason: ${2:-${TRIED-}}"
+    fi
+}
+
+# assert_done [CASE]: status 0.
+assert_done() {
+    [ "${status-}" = 0 ] || fail_with_run "expected success: ${1:-${TRIED-}}"
 }
 
 assert_stdout() {
@@ -411,91 +272,31 @@ assert_stderr_empty() {
     [ -z "${stderr-}" ] || fail_with_run "expected nothing on stderr"
 }
 
+# One line, in the program's own name.
+assert_one_line() {
+    [[ "${stderr-}" == 'servetel-auth: '* && "${stderr-}" != *$'\n'* ]] || fail_with_run "expected one line on stderr"
+}
+
 # assert_equal ACTUAL EXPECTED
 assert_equal() {
     [ "$1" = "$2" ] || fail_with "not equal" "actual:   $1" "expected: $2"
 }
 
-# Neither the password nor any token of the service is in what the program has printed.
-assert_no_secret() {
-    local secret tokens seen="${output-}${stderr-}"
-    tokens="$(server_control tokens)" || return
-    while IFS= read -r secret; do
-        [[ "$seen" != *"$secret"* ]] || fail_with_run "a secret was printed: $secret" || return
-    done < <(printf '%s\n' "$PW" && jq -r '.[]' <<<"$tokens")
+# A cached time is NOW + SECONDS, give or take the seconds that a busy machine needs.
+# assert_about ACTUAL EXPECTED [SLACK]
+assert_about() {
+    local off=$(($1 - $2))
+    [ "${off#-}" -le "${3:-10}" ] || fail_with "not near" "actual:   $1" "expected: $2"
 }
 
-# ---------------------------------------------------------------------------------------------- certificates
-
-# make_certs DIR: a test root and what it signed, each as NAME.pem and NAME.key:
-#   root, hashed/ (the root as a hashed directory), server (localhost, 127.0.0.1, ::1),
-#   service (api.servetel.in), wrong-host, expired, not-yet, self-signed,
-#   chain (signed by an intermediate that is in the file), no-chain (the same without the intermediate)
-make_certs() {
-    local dir=$1
-    mkdir -p "$dir/hashed" "$dir/issued"
-    : >"$dir/index.txt"
-    write_openssl_config "$dir"
-    (cd "$dir" && issue_all_certs) >"$dir/output" 2>&1 ||
-        fail_with "cannot make certificates" "$(cat "$dir/output")"
+# assert_no COMMAND...: it answers no, which is 1; a grep that finds no file has not answered.
+assert_no() {
+    capture "$@"
+    assert_status 1
 }
 
-issue_all_certs() {
-    local from=20200101000000Z until=20491231000000Z
-    new_key root &&
-        openssl req -x509 -config openssl.cnf -extensions authority -key root.key -subj '/CN=Test root' \
-            -days 3650 -out root.pem &&
-        cp root.pem "hashed/$(openssl x509 -noout -subject_hash -in root.pem).0" &&
-        new_key self-signed &&
-        openssl req -x509 -config openssl.cnf -extensions local -key self-signed.key -subj '/CN=localhost' \
-            -days 3650 -out self-signed.pem &&
-        issue_cert root intermediate authority $from $until &&
-        issue_cert root server local $from $until &&
-        issue_cert root service service $from $until &&
-        issue_cert root wrong-host other $from $until &&
-        issue_cert root expired local $from 20210101000000Z &&
-        issue_cert root not-yet local 20480101000000Z $until &&
-        issue_cert intermediate no-chain local $from $until &&
-        cat no-chain.pem intermediate.pem >chain.pem &&
-        cp no-chain.key chain.key
-}
-
-new_key() {
-    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"
-}
-
-# issue_cert ISSUER NAME EXTENSIONS FROM UNTIL: `openssl ca`, because `openssl x509` cannot set past dates.
-issue_cert() {
-    new_key "$2" &&
-        openssl req -new -config openssl.cnf -key "$2.key" -subj "/CN=Test $2" -out "$2.csr" &&
-        openssl ca -config openssl.cnf -batch -notext -cert "$1.pem" -keyfile "$1.key" \
-            -in "$2.csr" -extensions "$3" -startdate "$4" -enddate "$5" -out "$2.pem"
-}
-
-write_openssl_config() {
-    cat >"$1/openssl.cnf" <<EOT
-[req]
-distinguished_name = name
-[name]
-[ca]
-default_ca = test
-[test]
-database = index.txt
-new_certs_dir = issued
-default_md = sha256
-policy = policy
-unique_subject = no
-rand_serial = yes
-[policy]
-commonName = supplied
-[authority]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign,cRLSign
-[local]
-subjectAltName = DNS:localhost,IP:127.0.0.1,IP:::1
-[service]
-subjectAltName = DNS:api.servetel.in
-[other]
-subjectAltName = DNS:other.example.test
-EOT
+# A stretch of text with no control character in it but line feeds.
+assert_harmless() {
+    local control=$'[\x01-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]'
+    ! LC_ALL=C grep -aqP "$control" <<<"$1" || fail_with "control characters" "$(cat -v <<<"$1")"
 }

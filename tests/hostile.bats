@@ -16,9 +16,9 @@ teardown() { test_teardown; }
 # cases GROUP: all of a group's; what is wrong is printed with the name of the case.
 cases() {
     mkdir "$BATS_TEST_TMPDIR/work"
-    run --separate-stderr "$TESTS_PYTHON" "$TESTS_DIR/hostile_cases.py" --port "$API_PORT" \
+    capture "$TESTS_PYTHON" "$TESTS_DIR/hostile_cases.py" --port "$API_PORT" \
         --work "$BATS_TEST_TMPDIR/work" "$1"
-    assert_status 0
+    assert_done
     assert_stderr_empty
     [[ "$output" =~ ^[1-9][0-9]*' cases'$ ]] || fail_with_run "expected the number of cases"
 }

@@ -626,6 +626,7 @@ class Run:
         elif case.may_note_pause:
             cache = json.loads(after)
             cache.pop("retry_at", None)
+            cache.pop("retry_noted_at", None)
             if cache != json.loads(self.before):
                 self.complain(command, "the cache has changed: %.900r" % after)
         elif after != self.before:

@@ -63,22 +63,20 @@ INSTALLED='755 usr/bin/servetel-auth
     for name in Makefile LICENSE src/main.c man/servetel-auth.1 completions/_servetel-auth tests/run; do
         grep -Fxq "$name" <<<"$names" || fail_with "not in the tarball: $name" "$names"
     done
-    run grep -E '(^|/)(build|__pycache__|\.git)/|\.(o|pyc|gcda)$' <<<"$names"
-    assert_stdout ''
+    assert_no grep -E '(^|/)(build|__pycache__|\.git)/|\.(o|pyc|gcda)$' <<<"$names"
     assert_equal "$(basename "$SOURCE")" "$(basename "$TARBALL" .tar.gz)"
 }
 
 @test "the tarball builds without git, and says its version" {
     [ ! -e "$SOURCE/.git" ]
-    run --separate-stderr "$BUILT/servetel-auth" --version
-    assert_status 0
+    capture "$BUILT/servetel-auth" --version
+    assert_done
     assert_stdout "$(basename "$SOURCE" | sed 's/\(.*\)-/\1 /')"
     assert_stderr_empty
 }
 
 @test "the build warns of nothing and leaves nothing outside its directory" {
-    run grep -i warning "$BATS_FILE_TMPDIR/make.out"
-    assert_stdout ''
+    assert_no grep -i warning "$BATS_FILE_TMPDIR/make.out"
     assert_equal "$(files_in "$SOURCE")" "$(names_in "$TARBALL")"
 }
 
@@ -109,8 +107,8 @@ INSTALLED='755 usr/bin/servetel-auth
     umask 077
     make_here install DESTDIR="$ROOT" PREFIX=/usr
     assert_equal "$(modes_in "$ROOT")" "$INSTALLED"
-    run find "$ROOT/usr" -type d ! -perm 755
-    assert_stdout ''
+    capture find "$ROOT/usr" -type d ! -perm 755
+    assert_stdout_empty
 }
 
 @test "what is installed is what was built, and runs" {
@@ -119,11 +117,11 @@ INSTALLED='755 usr/bin/servetel-auth
     cmp "$ROOT/usr/share/bash-completion/completions/servetel-auth" "$SOURCE/completions/servetel-auth.bash"
     cmp "$ROOT/usr/share/zsh/site-functions/_servetel-auth" "$SOURCE/completions/_servetel-auth"
     cmp "$ROOT/usr/share/fish/vendor_completions.d/servetel-auth.fish" "$SOURCE/completions/servetel-auth.fish"
-    run --separate-stderr "$ROOT/usr/bin/servetel-auth" --help
-    assert_status 0
+    capture "$ROOT/usr/bin/servetel-auth" --help
+    assert_done
     assert_stdout_has 'usage: servetel-auth COMMAND'
-    run --separate-stderr "$ROOT/usr/bin/servetel-auth" status
-    assert_status 3
+    capture "$ROOT/usr/bin/servetel-auth" status
+    assert_failed 3
 }
 
 @test "install builds nothing that is built, and does not write into the sources" {
@@ -173,12 +171,12 @@ need_elf() {
 
 @test "the program is position-independent, with its tables read-only from the start" {
     need_elf
-    run elf -h
+    capture elf -h
     assert_stdout_has 'DYN ('
-    run elf -l
+    capture elf -l
     assert_stdout_has GNU_RELRO
     [[ "$output" =~ GNU_STACK[^$'\n']*\ RW\  ]] || fail_with_run 'the stack is executable'
-    run elf -d
+    capture elf -d
     [[ "$output" =~ \(FLAGS_1\)[^$'\n']*PIE ]] || fail_with_run 'no PIE flag'
     [[ "$output" =~ \(FLAGS\)[^$'\n']*BIND_NOW || "$output" =~ \(FLAGS_1\)[^$'\n']*NOW ]] ||
         fail_with_run 'symbols are bound late'
@@ -186,7 +184,7 @@ need_elf() {
 
 @test "the program has a stack protector and checked library calls" {
     need_elf
-    run elf --dyn-syms
+    capture elf --dyn-syms
     assert_stdout_has ' __stack_chk_fail'
     [[ "$(elf -l)" != *ld-musl* ]] || skip 'musl has no checked calls'
     [[ "$output" =~ \ __[a-z]*printf_chk ]] || fail_with_run 'not compiled with _FORTIFY_SOURCE'
@@ -200,6 +198,6 @@ need_elf() {
     # Before 2.34, glibc kept dlopen and threads in libraries of their own.
     needed="$(grep -Ev '^lib(dl|pthread)\.so' <<<"$needed" | tr '\n' ' ')"
     [[ "$needed" =~ ^libc\.[a-z0-9_.-]+\ libcjson\.so\.[0-9]+\ $ ]] || fail_with 'needed libraries' "$needed"
-    run elf -d
+    capture elf -d
     [[ "$output" != *RPATH* && "$output" != *RUNPATH* ]] || fail_with_run 'it has a path of its own'
 }

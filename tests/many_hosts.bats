@@ -19,7 +19,6 @@ setup_file() {
     export RESULTS="$BATS_FILE_TMPDIR/hosts"
     can_run || return 0
     [ "${TEST_SLOW:-}" != 1 ] || seconds=60
-    clean_environment
     use_built_program || return
     server_start --config '{"ttl":4}' || return
     mkdir "$RESULTS"

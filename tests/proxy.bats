@@ -26,18 +26,6 @@ setup() {
 
 teardown() { test_teardown; }
 
-run_login() {
-    run --separate-stderr timeout 30 servetel-auth login -e "$EMAIL" --password-stdin "$@" <<<"$PW"
-}
-
-run_refresh() {
-    run --separate-stderr timeout 30 servetel-auth refresh "$@"
-}
-
-assert_one_line() {
-    [[ "${stderr-}" == 'servetel-auth: '* && "${stderr-}" != *$'\n'* ]] || fail_with_run "expected one line on stderr"
-}
-
 # For a tunnel to the service, and for nothing else.
 assert_proxy_asked() {
     assert_equal "$(cut -d ' ' -f 1,2 "$PROXY_LOG" | sort -u)" "CONNECT 127.0.0.1:$API_PORT"
@@ -48,20 +36,20 @@ assert_proxy_unused() {
 }
 
 assert_nothing_arrived() {
-    assert_equal "$(server_log length)" 0
+    assert_requests 0
     assert_equal "$(server_stats tls_app_bytes)" 0
 }
 
 @test "https goes through the proxy, as a tunnel" {
     proxy_start
     export https_proxy="$PROXY"
-    run_login
-    assert_status 0
+    try_login "$PW" -e "$EMAIL"
+    assert_done
     assert_stdout_empty
     assert_proxy_asked
     assert_equal "$(wc -l <"$PROXY_LOG" | tr -d ' ')" 1
-    run_refresh
-    assert_status 0
+    try refresh
+    assert_done
     assert_stdout_empty
     assert_equal "$(wc -l <"$PROXY_LOG" | tr -d ' ')" 2
     token_works "$(cached_token)"
@@ -70,9 +58,8 @@ assert_nothing_arrived() {
 
 @test "the certificate is the service's, through a proxy too" {
     proxy_start
-    https_proxy="$PROXY" CURL_CA_BUNDLE='' run_login
-    assert_status 6
-    assert_stdout_empty
+    https_proxy="$PROXY" CURL_CA_BUNDLE='' try_login "$PW" -e "$EMAIL"
+    assert_failed 6
     assert_proxy_asked
     assert_nothing_arrived
 }
@@ -80,8 +67,8 @@ assert_nothing_arrived() {
 @test "a host that only the proxy can resolve is left to the proxy" {
     server_start --tls "$CERTS/service.pem" "$CERTS/service.key"
     proxy_start --to "$API_PORT"
-    https_proxy="$PROXY" run_login --api-url https://api.servetel.in/v1
-    assert_status 0
+    https_proxy="$PROXY" try_login "$PW" -e "$EMAIL" --api-url https://api.servetel.in/v1
+    assert_done
     assert_stdout_empty
     assert_equal "$(cut -d ' ' -f 1,2 "$PROXY_LOG")" 'CONNECT api.servetel.in:443'
     assert_equal "$(server_log '.[0].headers | map(select(.[0] == "Host")) | .[0][1]')" api.servetel.in
@@ -92,8 +79,8 @@ assert_nothing_arrived() {
     for variable in all_proxy ALL_PROXY HTTPS_PROXY; do
         : >"$PROXY_LOG"
         export "$variable=$PROXY"
-        run_login
-        assert_status 0 || fail_with "variable: $variable"
+        try_login "$PW" -e "$EMAIL"
+        assert_done "variable: $variable"
         assert_stdout_empty
         assert_proxy_asked
         unset "$variable"
@@ -104,16 +91,16 @@ assert_nothing_arrived() {
     proxy_start --mode 403
     local refusing=$PROXY refusing_log=$PROXY_LOG
     proxy_start
-    all_proxy="$refusing" https_proxy="$PROXY" run_login
-    assert_status 0
+    all_proxy="$refusing" https_proxy="$PROXY" try_login "$PW" -e "$EMAIL"
+    assert_done
     assert_proxy_asked
     assert_equal "$(cat "$refusing_log")" ''
 }
 
 @test "http_proxy is not for https" {
     proxy_start --mode 403
-    http_proxy="$PROXY" run_login
-    assert_status 0
+    http_proxy="$PROXY" try_login "$PW" -e "$EMAIL"
+    assert_done
     assert_stdout_empty
     assert_proxy_unused
 }
@@ -122,38 +109,38 @@ assert_nothing_arrived() {
     proxy_start --mode 403
     export https_proxy="$PROXY"
     for hosts in 127.0.0.1 'example.test,127.0.0.1' '*'; do
-        no_proxy="$hosts" run_login
-        assert_status 0 || fail_with "no_proxy: $hosts"
+        no_proxy="$hosts" try_login "$PW" -e "$EMAIL"
+        assert_done "no_proxy: $hosts"
         assert_stdout_empty
-        NO_PROXY="$hosts" run_refresh
-        assert_status 0 || fail_with "NO_PROXY: $hosts"
+        NO_PROXY="$hosts" try refresh
+        assert_done "NO_PROXY: $hosts"
         assert_stdout_empty
     done
     assert_proxy_unused
-    no_proxy=example.test run_refresh
-    assert_status 5
+    no_proxy=example.test try refresh
+    assert_failed 5
     assert_proxy_asked
 }
 
 @test "an empty variable is as if unset" {
-    https_proxy='' all_proxy='' no_proxy='' run_login
-    assert_status 0
+    https_proxy='' all_proxy='' no_proxy='' try_login "$PW" -e "$EMAIL"
+    assert_done
     assert_stdout_empty
     proxy_start
-    https_proxy="$PROXY" no_proxy='' run_refresh
-    assert_status 0
+    https_proxy="$PROXY" no_proxy='' try refresh
+    assert_done
     assert_proxy_asked
 }
 
 # assert_refused_by MODE CODE: a proxy that does not want to is CODE; nothing arrives and the cache stays.
 assert_refused_by() {
-    run_login
+    try_login "$PW" -e "$EMAIL"
     snapshot
     server_reset
     proxy_start --mode "$1"
     export https_proxy="$PROXY"
     for command in login refresh; do
-        "run_$command" --retries 0
+        try_either "$command" --retries 0
         assert_status "$2" || fail_with "command: $command"
         assert_stdout_empty
         assert_one_line
@@ -173,15 +160,14 @@ assert_refused_by() {
 }
 
 @test "a proxy that hangs up is 5, and nothing is sent" {
-    run_login
+    try_login "$PW" -e "$EMAIL"
     snapshot
     server_reset
     proxy_start --mode close
     export https_proxy="$PROXY"
     for command in login refresh; do
-        "run_$command" --retries 0
-        assert_status 5 || fail_with "command: $command"
-        assert_stdout_empty
+        try_either "$command" --retries 0
+        assert_failed 5 "command: $command"
         assert_one_line
         assert_unchanged
     done
@@ -192,21 +178,20 @@ assert_refused_by() {
 @test "a proxy that is not there is 5, and the service is not asked without it" {
     proxy_start
     stop_pid "${STARTED_PIDS[-1]}"
-    https_proxy="$PROXY" run_login --retries 0
-    assert_status 5
-    assert_stdout_empty
+    https_proxy="$PROXY" try_login "$PW" -e "$EMAIL" --retries 0
+    assert_failed 5
     assert_one_line
     assert_nothing_arrived
 }
 
 @test "a proxy's 407 is not tried again, and its refusal as often as --retries says" {
     proxy_start --mode 407
-    https_proxy="$PROXY" run_login --retries 3
-    assert_status 6
+    https_proxy="$PROXY" try_login "$PW" -e "$EMAIL" --retries 3
+    assert_failed 6
     assert_equal "$(wc -l <"$PROXY_LOG" | tr -d ' ')" 1
     proxy_start --mode 403
-    https_proxy="$PROXY" run_login --retries 1
-    assert_status 5
+    https_proxy="$PROXY" try_login "$PW" -e "$EMAIL" --retries 1
+    assert_failed 5
     [ "$(wc -l <"$PROXY_LOG")" -le 2 ]
     assert_nothing_arrived
 }
@@ -218,11 +203,11 @@ assert_refused_by() {
     API_PORT=$PLAIN_PORT
     server_reset
     for host in 127.0.0.1 localhost; do
-        run_login --api-url "http://$host:$PLAIN_PORT/v1"
-        assert_status 0 || fail_with "host: $host"
+        try_login "$PW" -e "$EMAIL" --api-url "http://$host:$PLAIN_PORT/v1"
+        assert_done "host: $host"
         assert_stdout_empty
-        run_refresh --api-url "http://$host:$PLAIN_PORT/v1"
-        assert_status 0 || fail_with "host: $host"
+        try refresh --api-url "http://$host:$PLAIN_PORT/v1"
+        assert_done "host: $host"
         assert_stdout_empty
     done
     assert_proxy_unused
@@ -236,7 +221,7 @@ assert_refused_by() {
         proxy_start --mode "$mode"
         export https_proxy="http://operator:s3cr3t-word@127.0.0.1:$PROXY_PORT"
         for command in login refresh; do
-            "run_$command" -v --retries 0
+            try_either "$command" -v --retries 0
             assert_stdout_empty
             assert_stderr_lacks s3cr3t-word
             assert_stderr_lacks "$basic"
@@ -247,22 +232,22 @@ assert_refused_by() {
     # The service is not told.
     assert_equal "$(server_log '[.[].headers[][0] | ascii_downcase | select(startswith("proxy"))] | length')" 0
     stop_pid "${STARTED_PIDS[-1]}"
-    run_login -v --retries 0
-    assert_status 5
+    try_login "$PW" -e "$EMAIL" -v --retries 0
+    assert_failed 5
     assert_stderr_lacks s3cr3t-word
     assert_stderr_lacks operator
-    run ! grep -r s3cr3t-word "$HOME"
+    assert_no grep -r s3cr3t-word "$HOME"
 }
 
 @test "a proxy URL that makes no sense is no success, and its credentials are shown nowhere" {
     local url
     for url in 'http://operator:s3cr3t-word@127.0.0.1:notaport' 'gopher://operator:s3cr3t-word@127.0.0.1:1' \
         'http://operator:s3cr3t-word@' 'http://operator:s3cr3t-word@[::1'; do
-        https_proxy="$url" run_login -v --retries 0
+        https_proxy="$url" try_login "$PW" -e "$EMAIL" -v --retries 0
         [[ "$status" =~ ^[2567]$ ]] || fail_with_run "url: $url"
         assert_stdout_empty
         assert_stderr_lacks s3cr3t-word
-        https_proxy="$url" run_login --retries 0
+        https_proxy="$url" try_login "$PW" -e "$EMAIL" --retries 0
         assert_one_line
         assert_stderr_lacks s3cr3t-word
     done
@@ -272,11 +257,11 @@ assert_refused_by() {
 @test "the password and the token are not in what a proxy sees" {
     proxy_start
     export https_proxy="$PROXY"
-    run_login
-    assert_status 0
-    run_refresh
-    assert_status 0
+    try_login "$PW" -e "$EMAIL"
+    assert_done
+    try refresh
+    assert_done
     server_control tokens | jq -r '.[]' >"$BATS_TEST_TMPDIR/secrets"
     printf '%s\n' "$PW" >>"$BATS_TEST_TMPDIR/secrets"
-    run ! grep -F -f "$BATS_TEST_TMPDIR/secrets" "$PROXY_LOG"
+    assert_no grep -F -f "$BATS_TEST_TMPDIR/secrets" "$PROXY_LOG"
 }

@@ -50,6 +50,7 @@ def shell(terminal, program, report, orders):
         os.tcsetpgrp(0, os.getpid())
         for number in DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        os.environ.setdefault("TERM", "xterm")  # a test that wants another one says so
         try:
             os.execvp(program[0], program)
         except OSError as error:

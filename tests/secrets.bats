@@ -28,11 +28,6 @@ setup() {
 
 teardown() { test_teardown; }
 
-# quietly ARGUMENTS...: the program; the test fails with what it said if it fails.
-quietly() {
-    servetel-auth "$@" >"$BATS_TEST_TMPDIR/said" 2>&1 || fail_with "failed: $*" "$(cat "$BATS_TEST_TMPDIR/said")"
-}
-
 # secrets: the password and every token so far, a line each.
 secrets() {
     printf '%s\n' "$PW"
@@ -53,7 +48,7 @@ assert_clean_process() {
     # Of a process that cannot be dumped, only root may read it: then there is nothing to see for anybody.
     tr '\0' '\n' 2>/dev/null <"/proc/$1/environ" >>"$BATS_TEST_TMPDIR/proc" || [ "$(id -u)" != 0 ]
     [ -s "$BATS_TEST_TMPDIR/proc" ] || fail_with "nothing to look at: $1"
-    run ! holds_secret "$BATS_TEST_TMPDIR/proc"
+    assert_no holds_secret "$BATS_TEST_TMPDIR/proc"
 }
 
 @test "a login under way: nothing in arguments or environment, its own or the command's" {
@@ -110,7 +105,7 @@ assert_clean_process() {
     [ "$(uname)" = Linux ] || skip 'prctl is Linux'
     login
     strace -o "$BATS_TEST_TMPDIR/trace" servetel-auth refresh -q
-    run awk '/^prctl\(PR_SET_DUMPABLE, (0|SUID_DUMP_DISABLE)\)/ && / = 0$/ { off = 1 }
+    capture awk '/^prctl\(PR_SET_DUMPABLE, (0|SUID_DUMP_DISABLE)\)/ && / = 0$/ { off = 1 }
         /default\.json/ { print off ? "off" : "on"; exit }' "$BATS_TEST_TMPDIR/trace"
     assert_stdout off
 }
@@ -124,14 +119,14 @@ need_memory() {
 
 # look_at_memory ARGUMENTS...: as `run --separate-stderr` of the program, under memory.py.
 look_at_memory() {
-    run --separate-stderr "$TESTS_PYTHON" "$TESTS_DIR/memory.py" --port "$API_PORT" --secret-file "$SECRET_FILE" \
+    capture "$TESTS_PYTHON" "$TESTS_DIR/memory.py" --port "$API_PORT" --secret-file "$SECRET_FILE" \
         -- servetel-auth "$@"
 }
 
 # assert_wiped STATUS ARGUMENTS...: the program ends so, and leaves no secret in its memory.
 assert_wiped() {
     look_at_memory "${@:2}"
-    [ "$status" = "$1" ] || fail_with_run "expected status $1 of: ${*:2}"
+    assert_status "$1" "${*:2}"
 }
 
 @test "memory at the end of a login: the password from stdin, a file, a command" {
@@ -145,10 +140,10 @@ assert_wiped() {
 
 @test "memory at the end of a login at a terminal" {
     need_memory
-    run --separate-stderr "$TESTS_PYTHON" "$TESTS_DIR/pty_run.py" --timeout 60 expect:Password "type:$PW\n" -- \
+    on_terminal --timeout 60 expect:Password "type:$PW\n" -- \
         "$TESTS_PYTHON" "$TESTS_DIR/memory.py" --port "$API_PORT" --secret-file "$SECRET_FILE" -- \
         servetel-auth login -e "$EMAIL"
-    assert_status 0
+    assert_done
     assert_equal "$(server_stats logins)" 1
 }
 
@@ -206,7 +201,7 @@ assert_wiped() {
     # and in them is what was copied last.
     [ "$status" = 0 ] || [ "$status" = 99 ] || fail_with_run 'expected the status 0'
     printf '%s' "$stderr" >"$BATS_TEST_TMPDIR/found"
-    run ! grep -v ' in \[stack\]: ' "$BATS_TEST_TMPDIR/found"
+    assert_no grep -v ' in \[stack\]: ' "$BATS_TEST_TMPDIR/found"
 }
 
 @test "memory at the end of an import" {
@@ -267,11 +262,11 @@ assert_wiped() {
 
 # says STATUS ARGUMENTS...: with -v, ends so, and no secret is on stderr.
 says() {
-    run --separate-stderr servetel-auth "${@:2}" -v
-    [ "$status" = "$1" ] || fail_with_run "expected status $1 of: ${*:2}"
+    try "${@:2}" -v
+    assert_status "$1" "${*:2}"
     [ -n "$stderr" ] || fail_with_run "expected -v to say something: ${*:2}"
     printf '%s\n' "$stderr" >"$BATS_TEST_TMPDIR/stderr"
-    run ! holds_secret "$BATS_TEST_TMPDIR/stderr"
+    assert_no holds_secret "$BATS_TEST_TMPDIR/stderr"
 }
 
 @test "verbose output holds no secret" {
@@ -315,8 +310,8 @@ assert_written() {
     record show --cached
     assert_written 1 # to stdout
     rm pw
-    run ! grep -rF "$PW" "$HOME"
+    assert_no grep -rF "$PW" "$HOME"
     secrets >"$BATS_TEST_TMPDIR/secrets"
-    run grep -rlF -f "$BATS_TEST_TMPDIR/secrets" "$HOME"
+    capture grep -rlF -f "$BATS_TEST_TMPDIR/secrets" "$HOME"
     assert_stdout "$(cache_file)"
 }

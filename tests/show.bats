@@ -6,7 +6,6 @@
 # shellcheck disable=SC2016 # $now is jq's, the words of sh -c are the inner shell's
 
 load helper
-load cli_helper
 
 DEAD=http://127.0.0.1:1/v1 # nobody listens there
 
@@ -60,7 +59,7 @@ assert_kept() {
     assert_kept
     sed -i '/\.gcda"/d' "$HOME/trace" # what a build for coverage writes at its end
     grep -q 'default\.json' "$HOME/trace" # it does record
-    run ! grep -Eq 'libcurl|libssl|libcrypto|AF_INET' "$HOME/trace"
+    assert_no grep -Eq 'libcurl|libssl|libcrypto|AF_INET' "$HOME/trace"
 }
 
 @test "no token cached: 3, and what to do" {
@@ -205,7 +204,7 @@ assert_kept() {
 
 @test "--min-ttl beyond what an imported token lasts: 3" {
     local now=$EPOCHSECONDS
-    capture servetel-auth login --token-stdin <<<"$(jwt "{\"iat\":$now,\"exp\":$((now + 90000))}")"
+    try login --token-stdin <<<"$(jwt "{\"iat\":$now,\"exp\":$((now + 90000))}")"
     assert_done
     snapshot
     try show --min-ttl 24h
@@ -350,7 +349,7 @@ assert_kept() {
     capture strace -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO servetel-auth show
     assert_failed 7
     assert_requests 1 refresh
-    capture servetel-auth show --cached
+    try show --cached
     assert_done
     token_works "$output"
 }

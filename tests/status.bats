@@ -4,12 +4,10 @@
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 
 load helper
-load cli_helper
 
 setup() {
     test_setup
     export COLUMNS=80 TERM=xterm NO_COLOR=1 LC_ALL=C.UTF-8
-    export TESTS_PYTHON="${TESTS_PYTHON:-$(python3 -c 'import sys; print(sys.executable)')}"
 }
 
 teardown() { test_teardown; }
@@ -90,7 +88,7 @@ row() { grep "^$1 " <<<"$output"; }
 
 @test "what a person should know stands below the table: refused logins, pauses, passwords that end" {
     write_cache '.expires_at = $now - 60 | .unattended_login = "refused" | .unattended_login_at = $now - 60' refused
-    write_cache '.retry_at = $now + 600' paused
+    write_cache '.retry_noted_at = $now | .retry_at = $now + 600' paused
     write_cache '.password_expires_at = $now + 80000' ending
     on_terminal -- servetel-auth status
     assert_stdout_has 'refused: unattended login refused on 20'
@@ -134,7 +132,7 @@ row() { grep "^$1 " <<<"$output"; }
     assert_status 7
     jq -e '.profiles | length == 7' <<<"$output"
     assert_equal "$(jq -c '[.profiles[] | keys] | unique | length' <<<"$output")" 1
-    assert_equal "$(jq -r '[.profiles[] | .profile + "=" + .state] | join(" ")' <<<"$output")" \
+    assert_equal "$(json '[.profiles[] | .profile + "=" + .state] | join(" ")')" \
         'dead=login_needed expired=renewable long-name-of-a-profile=valid permanent=valid soon=expires_soon torn=unusable valid=valid'
     jq -e '.profiles[] | select(.profile == "permanent") | .permanent and .expires_at == null and .usable' <<<"$output"
     jq -e '.profiles[] | select(.profile == "torn") | .usable == false and (.error | contains("damaged"))' <<<"$output"
@@ -150,15 +148,14 @@ row() { grep "^$1 " <<<"$output"; }
     assert_status 3
     rm "$HOME/.servetel-auth/dead.json"
     try status
-    assert_status 0
+    assert_done
 }
 
 @test "without any profile: 3, and what to do" {
     try status
-    [ "$status" -eq 3 ]
-    assert_stdout_empty
+    assert_failed 3
     assert_stderr_has 'run servetel-auth login'
     try status --json
-    [ "$status" -eq 3 ]
+    assert_status 3
     assert_equal "$(jq -c . <<<"$output")" '{"profiles":[]}'
 }

@@ -41,31 +41,13 @@ put_cache() {
         >"$HOME/.servetel-auth/default.json")
 }
 
-run_login() {
-    run --separate-stderr timeout 30 servetel-auth login -e "$EMAIL" --password-stdin "$@" <<<"$PW"
-}
-
-run_refresh() {
-    run --separate-stderr timeout 30 servetel-auth refresh "$@"
-}
-
-assert_one_line() {
-    [[ "${stderr-}" == 'servetel-auth: '* && "${stderr-}" != *$'\n'* ]] || fail_with_run "expected one line on stderr"
-}
-
-# The server has seen no request, and nothing but handshakes.
-assert_nothing_sent() {
-    assert_equal "$(server_stats 'connections + .tls_app_bytes')" 0
-}
-
 # assert_not_trusted [OPTIONS]: neither login nor refresh sends anything, both are 6, and the cache stays.
 assert_not_trusted() {
     put_cache the.old.token
     snapshot
     for command in login refresh; do
-        "run_$command" "$@"
-        assert_status 6 || fail_with "command: $command"
-        assert_stdout_empty
+        try_either "$command" "$@"
+        assert_failed 6 "command: $command"
         assert_one_line
         assert_stderr_lacks "$PW"
         assert_stderr_lacks the.old.token
@@ -78,8 +60,8 @@ assert_not_trusted() {
 assert_trusted() {
     put_cache "$(server_issue)"
     for command in refresh login; do
-        "run_$command"
-        assert_status 0 || fail_with "command: $command"
+        try_either "$command"
+        assert_done "command: $command"
         assert_stdout_empty
         token_works "$(cached_token)"
     done
@@ -87,7 +69,7 @@ assert_trusted() {
 
 # assert_login CODE [OPTIONS]: for what differs in the roots only.
 assert_login() {
-    run_login -q "${@:2}"
+    try_login "$PW" -e "$EMAIL" -q "${@:2}"
     assert_status "$1"
     assert_stdout_empty
     if [ "$1" = 0 ]; then assert_stderr_empty; else assert_one_line; fi
@@ -146,8 +128,8 @@ assert_login() {
 
 @test "a verification that failed is not tried again" {
     CURL_CA_BUNDLE="$CERTS/other-root.pem"
-    run_login --retries 9
-    assert_status 6
+    try_login "$PW" -e "$EMAIL" --retries 9
+    assert_failed 6
     retry_until 5 stat_is tls_failed 1
 }
 
@@ -163,9 +145,8 @@ assert_login() {
 
 @test "a server that answers in plain text is 6, and nothing is sent to it" {
     server_start
-    run_login --api-url "https://127.0.0.1:$API_PORT/v1" --retries 0
-    assert_status 6
-    assert_stdout_empty
+    try_login "$PW" -e "$EMAIL" --api-url "https://127.0.0.1:$API_PORT/v1" --retries 0
+    assert_failed 6
     assert_one_line
     assert_stderr_has "no TLS connection to 127.0.0.1:$API_PORT"
     assert_nothing_sent
@@ -174,18 +155,16 @@ assert_login() {
 @test "one that takes the connection and says nothing is 5, and nothing is sent to it" {
     server_start
     kill -STOP "$SERVER_PID" # the kernel takes it
-    run_login --api-url "https://127.0.0.1:$API_PORT/v1" --retries 0 --timeout 1s
+    try_login "$PW" -e "$EMAIL" --api-url "https://127.0.0.1:$API_PORT/v1" --retries 0 --timeout 1s
     kill -CONT "$SERVER_PID"
-    assert_status 5
-    assert_stdout_empty
+    assert_failed 5
     assert_one_line
     assert_nothing_sent
 }
 
 @test "plain http to a port that wants TLS is no success" {
-    run_login --api-url "http://127.0.0.1:$API_PORT/v1"
-    assert_status 4
-    assert_stdout_empty
+    try_login "$PW" -e "$EMAIL" --api-url "http://127.0.0.1:$API_PORT/v1"
+    assert_failed 4
     assert_one_line
 }
 
@@ -251,9 +230,8 @@ assert_login() {
     for name in missing garbage empty directory; do
         file="$BATS_TEST_TMPDIR/$name.pem"
         for command in login refresh; do
-            "run_$command" --cacert "$file"
-            assert_status 7 || fail_with "--cacert $name, $command"
-            assert_stdout_empty
+            try_either "$command" --cacert "$file"
+            assert_failed 7 "--cacert $name, $command"
             assert_one_line
             assert_stderr_has "$file"
             assert_unchanged
@@ -261,9 +239,8 @@ assert_login() {
     done
     unset CURL_CA_BUNDLE
     for variable in CURL_CA_BUNDLE SSL_CERT_FILE; do
-        run --separate-stderr env "$variable=$BATS_TEST_TMPDIR/missing.pem" servetel-auth refresh
-        assert_status 7 || fail_with "$variable"
-        assert_stdout_empty
+        capture env "$variable=$BATS_TEST_TMPDIR/missing.pem" servetel-auth refresh
+        assert_failed 7 "$variable"
         assert_stderr_has "$BATS_TEST_TMPDIR/missing.pem"
         assert_unchanged
     done
@@ -272,8 +249,8 @@ assert_login() {
 
 @test "show prints a token that is still valid when the service cannot be trusted, with a warning" {
     put_cache the.old.token
-    CURL_CA_BUNDLE="$CERTS/other-root.pem" run --separate-stderr servetel-auth show
-    assert_status 0
+    CURL_CA_BUNDLE="$CERTS/other-root.pem" try show
+    assert_done
     assert_stdout the.old.token
     assert_one_line
     assert_stderr_has warning
@@ -283,15 +260,15 @@ assert_login() {
 @test "no option switches the checks off" {
     for command in '' login refresh show status logout exec schedule; do
         # shellcheck disable=SC2086 # none or one word
-        run --separate-stderr servetel-auth $command --help
-        assert_status 0
+        try $command --help
+        assert_done
         assert_stderr_empty
         assert_stdout_has Usage 2>/dev/null || assert_stdout_has usage
-        run ! grep -iE 'insecure|no-?verify|no-?check|skip|unsafe|self-signed|disable' <<<"$output"
+        assert_no grep -iE 'insecure|no-?verify|no-?check|skip|unsafe|self-signed|disable' <<<"$output"
     done
     use_server self-signed
     for option in --insecure -k --no-verify --no-check-certificate --cacert= --tls-max=1.1; do
-        run_login "$option"
+        try_login "$PW" -e "$EMAIL" "$option"
         [[ "$status" != 0 ]] || fail_with_run "taken: $option"
         assert_stdout_empty
     done
@@ -311,8 +288,8 @@ through_proxy() {
 @test "a login is one connection and one request, and so is a refresh" {
     for command in login refresh; do
         server_reset
-        through_proxy "run_$command"
-        assert_status 0
+        through_proxy try_either "$command"
+        assert_done
         assert_stdout_empty
         assert_equal "$CONNECTIONS" 1
         assert_equal "$(server_log '[.[].endpoint] | join(" ")')" "$command"
@@ -322,13 +299,13 @@ through_proxy() {
 }
 
 @test "the other form of the header goes over the same connection" {
-    run_login
-    assert_status 0
+    try_login "$PW" -e "$EMAIL"
+    assert_done
     server_reset
     server_config '{"header":"library"}'
-    through_proxy run_refresh
-    assert_status 0
-    assert_equal "$(count_requests refresh)" 2
+    through_proxy try refresh
+    assert_done
+    assert_requests 2 refresh
     assert_equal "$(server_log '[.[].connection] | unique | length')" 1
     assert_equal "$CONNECTIONS" 1
     token_works "$(cached_token)"
@@ -338,17 +315,17 @@ through_proxy() {
     servetel-auth login -q -e "$EMAIL" --password-command "echo '$PW'"
     server_reset
     server_config '{"refresh_window":-1}'
-    through_proxy run_refresh
-    assert_status 0
+    through_proxy try refresh
+    assert_done
     assert_equal "$(server_log '[.[].endpoint] | join(" ")')" 'refresh refresh login'
     assert_equal "$CONNECTIONS" 1
     token_works "$(cached_token)"
 }
 
 @test "a fresh token takes no connection at all" {
-    run_login
-    through_proxy run --separate-stderr servetel-auth show
-    assert_status 0
+    try_login "$PW" -e "$EMAIL"
+    through_proxy try show
+    assert_done
     assert_stdout "$(cached_token)"
     assert_equal "$CONNECTIONS" 0
 }
