@@ -146,25 +146,14 @@ char *mem_copy(const char *text)
 
 char *mem_join_texts(const char *first, ...)
 {
-    size_t len = 0;
-    char *joined, *to;
+    struct buffer joined = BUFFER(SIZE_MAX / 2);
     va_list texts;
 
     va_start(texts, first);
     for (const char *text = first; text != NULL; text = va_arg(texts, const char *))
-        len += strlen(text);
+        buffer_put(&joined, text);
     va_end(texts);
-    to = joined = mem_require(mem_malloc(len + 1));
-    va_start(texts, first);
-    for (const char *text = first; text != NULL; text = va_arg(texts, const char *)) {
-        size_t text_len = strlen(text);
-
-        memcpy(to, text, text_len);
-        to += text_len;
-    }
-    va_end(texts);
-    *to = '\0';
-    return joined;
+    return joined.data;
 }
 
 char *mem_format(const char *format, ...)
