@@ -167,6 +167,7 @@ has_answered() { [ "$(refreshes_answered)" -ge "$1" ]; }
     assert_one_line_for bad01 bad02 bad03 bad04 bad07
     assert_equal "$(grep -c -e good -e bad05 -e bad08 <<<"$stderr")" 0
     grep -w bad02 <<<"$stderr" | grep -q chmod
+    without_refusal bad04
     for i in 1 2 3 4 5 6 7; do assert_unchanged "bad0$i"; done
     assert_all_work good
     token_works "$(cached_token bad08)"

@@ -84,6 +84,18 @@ assert_nothing_cached() {
     [ ! -e "$(cache_file "${1:-}")" ] || fail_with "a cache file" "$(cat "$(cache_file "${1:-}")")"
 }
 
+# without_refusal [PROFILE]: takes from the cache that the service has refused the token, which is all that a refusal
+# may write there; fails if it is not a refusal of a moment ago.
+without_refusal() {
+    assert_about "$(cached .refused_at "${1:-}")" "$EPOCHSECONDS" 60 && cache_edit 'del(.refused_at)' "${1:-}"
+}
+
+# move_api URL [PROFILE]: the token belongs to another host from now on.
+move_api() {
+    cache_edit ".api_url = \"$1\"" "${2:-}"
+    unset SERVETEL_API_URL
+}
+
 # mode_of FILE: its permissions in octal (GNU's stat, else BSD's).
 mode_of() {
     stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1"

@@ -39,12 +39,12 @@ assert_stdout_lacks() {
     chmod 640 "$CACHE"
     snapshot
     try show
-    assert_refused "chmod 600 '$CACHE'"
+    assert_refused "chmod 600 $CACHE"
     for command in "${READERS[@]}"; do
         # shellcheck disable=SC2086 # words
         try $command
         assert_status 7 "command: $command"
-        assert_stderr_has "chmod 600 '$CACHE'"
+        assert_stderr_has "chmod 600 $CACHE"
         assert_stderr_lacks "$token"
         assert_stdout_lacks "$token"
     done
@@ -74,7 +74,7 @@ assert_stdout_lacks() {
     chmod 644 "$CACHE"
     try status
     [[ "$status" = 3 || "$status" = 7 ]] || fail_with_run "expected a failure"
-    assert_stderr_has "chmod 600 '$CACHE'"
+    assert_stderr_has "chmod 600 $CACHE"
     assert_stdout_has other
 }
 
@@ -192,12 +192,13 @@ socket.socket(socket.AF_UNIX).bind("default.json")' "$DIR" && chmod 600 "$CACHE"
     assert_nothing_sent
 }
 
-@test "logout removes a socket" {
-    make_special socket
-    try logout
-    assert_done
-    assert_stdout_empty
-    [ ! -e "$CACHE" ]
+@test "logout removes no FIFO, socket or device" {
+    for kind in fifo socket device null; do
+        make_special "$kind"
+        capture timeout 20 servetel-auth logout
+        assert_refused "$CACHE" || fail_with "kind: $kind"
+        [ -e "$CACHE" ]
+    done
 }
 
 # assert_broken CASE: the cache as it is now is refused, and unchanged.
@@ -280,7 +281,7 @@ assert_broken() {
 
 @test "a login that fails leaves a torn or loose cache as it was" {
     login
-    printf torn >"$CACHE"
+    printf '{"version":1,"access_tok' >"$CACHE"
     chmod 640 "$CACHE"
     snapshot
     server_script login '{"status":401}'

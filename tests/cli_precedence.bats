@@ -61,22 +61,35 @@ teardown() { test_teardown; }
 }
 
 @test "the API: option, environment, the profile's; an empty variable is as if unset" {
-    # The hosts tell who was asked; all of them are the same service.
+    # The hosts tell who was asked; all of them are the same service. (Only a login may ask another than before.)
     write_cache ".api_url = \"http://127.0.0.3:$API_PORT/v1\" | .expires_at = \$now"
-    server_script refresh '{"status":404,"repeat":-1}'
-    SERVETEL_API_URL="http://localhost:$API_PORT/v1" try refresh --api-url "http://127.0.0.1:$API_PORT/v1"
+    server_script login '{"status":404,"repeat":-1}'
+    SERVETEL_API_URL="http://localhost:$API_PORT/v1" try_login "$PW" --api-url "http://127.0.0.1:$API_PORT/v1"
     assert_failed 6
     assert_equal "$(header host)" "127.0.0.1:$API_PORT"
-    SERVETEL_API_URL="http://localhost:$API_PORT/v1" try refresh
+    SERVETEL_API_URL="http://localhost:$API_PORT/v1" try_login "$PW"
     assert_failed 6
     assert_equal "$(header host)" "localhost:$API_PORT"
-    SERVETEL_API_URL='' try refresh --retries 0
-    assert_failed 5 # nobody listens there
-    assert_stderr_has 127.0.0.3
-    unset SERVETEL_API_URL
-    try refresh --retries 0
-    assert_failed 5
-    assert_stderr_has 127.0.0.3
+    for command in login refresh; do
+        SERVETEL_API_URL='' try_either $command --retries 0
+        assert_failed 5 # nobody listens there
+        assert_stderr_has 127.0.0.3
+        (unset SERVETEL_API_URL && servetel-auth refresh --retries 0 2>&1 | grep -F 127.0.0.3)
+    done
+    assert_requests 2
+}
+
+@test "the API's path, on the profile's host: option, environment, the profile's" {
+    write_cache ".api_url = \"http://127.0.0.1:$API_PORT/profile\""
+    for path in option environment profile; do
+        case $path in
+        option) SERVETEL_API_URL="${API%/v1}/environment" try refresh --api-url "${API%/v1}/option" ;;
+        environment) SERVETEL_API_URL="${API%/v1}/environment" try refresh ;;
+        profile) SERVETEL_API_URL='' try refresh ;;
+        esac
+        assert_failed 6
+        assert_equal "$(server_log '.[-1].path')" "/$path/auth/refresh"
+    done
 }
 
 @test "without an API given or remembered, Servetel's own is asked" {

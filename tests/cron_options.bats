@@ -28,15 +28,19 @@ teardown() { test_teardown; }
     assert_done
     assert_stdout_empty
     assert_stderr_empty
-    capture as_cron refresh --complain-below 10m --api-url http://127.0.0.1:1/v1 --retries 0
-    assert_done
-    assert_stdout_empty
-    assert_stderr_empty
     capture as_cron refresh --all --quiet --complain-below 10m
     assert_done
     assert_stderr_empty
+    move_api http://127.0.0.1:1/v1
+    capture as_cron refresh --complain-below 10m --retries 0
+    assert_done
+    assert_stdout_empty
+    assert_stderr_empty
     [ "$(count_requests refresh)" -ge 2 ] # it was tried
     token_works "$(cached_token)"
+    cache_edit '.api_url = "http://127.0.0.1:1/v1" | .expires_at -= 3300'
+    capture as_cron refresh --complain-below 10m --retries 0
+    assert_failed 5 # so it is silence and not success
 }
 
 @test "--complain-below: a lock that is not had in time is temporary too" {
@@ -68,6 +72,9 @@ teardown() { test_teardown; }
     capture as_cron refresh --quiet --complain-below 10m
     assert_failed 4
     assert_stderr_has 'servetel-auth login'
+    capture as_cron refresh --quiet --complain-below 10m # it is remembered
+    assert_failed 4
+    without_refusal
     server_config '{"refresh_window":100000}'
     server_script refresh '{"status":404,"body":"nothing here"}'
     capture as_cron refresh --quiet --complain-below 10m

@@ -29,7 +29,8 @@ teardown() { test_teardown; }
     printf %s "$token" | cmp - "$HOME/in"
     assert_equal "$(grep '^SERVETEL_PROFILE=' env)" SERVETEL_PROFILE=default
     assert_equal "$(grep '^SERVETEL_EXPIRES_AT=' env)" "SERVETEL_EXPIRES_AT=$(jq .expires_at "$(cache_file)")"
-    assert_equal "$(grep '^SERVETEL_API_URL=' env)" "SERVETEL_API_URL=$API"
+    assert_equal "$(grep '^SERVETEL_TOKEN_HOST=' env)" "SERVETEL_TOKEN_HOST=127.0.0.1:$API_PORT"
+    assert_no grep '^SERVETEL_API_URL=' env # a program of ours in it would ask that host for any profile
     assert_no grep -F "$token" env args
     token_works "$token"
 }

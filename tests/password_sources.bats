@@ -101,26 +101,34 @@ assert_stderr_once() {
     assert_stderr_once 'chmod .*pw'
 }
 
-@test "the remembered password is not sent to another host than it is for" {
+@test "neither the token nor the remembered password is sent to another host than it is for" {
+    local elsewhere="http://localhost:$API_PORT/v1" command
     remember
     end_refresh_window
-    try refresh --api-url "http://localhost:$API_PORT/v1"
-    assert_failed 2
-    assert_stderr_has "the remembered password is for $API and is not sent to http://localhost:$API_PORT/v1: see to --api-url"
-    SERVETEL_API_URL="http://localhost:$API_PORT/v1" try show --min-ttl 2h
-    assert_failed 2
-    assert_requests 1 login
+    snapshot
+    for command in 'refresh' 'refresh --min-ttl 1m' 'show --min-ttl 2h' 'show' 'show --cached' 'exec -- touch ran'; do
+        # shellcheck disable=SC2086 # words
+        try --api-url "$elsewhere" $command
+        assert_failed 2 "$command"
+        assert_stderr_has "is for $API and is not sent to $elsewhere, which --api-url names"
+        # shellcheck disable=SC2086
+        SERVETEL_API_URL="$elsewhere" try $command
+        assert_failed 2 "$command"
+        assert_stderr_has "is for $API and is not sent to $elsewhere, which SERVETEL_API_URL names"
+    done
+    [ ! -e ran ]
+    assert_requests 1 # the login
+    assert_unchanged
 }
 
-@test "what another host says of the token is not written down" {
+@test "what another host says at a login is not written down" {
     login
     snapshot
-    server_script refresh '{"status":401,"json":{"message":"The token has been blacklisted"}}' \
-        '{"status":429,"headers":{"Retry-After":"7000"}}'
-    try refresh --api-url "http://localhost:$API_PORT/v1"
-    assert_failed 4
-    try refresh --api-url "http://localhost:$API_PORT/v1"
-    assert_failed 5
+    server_script login '{"status":401}' '{"status":429,"headers":{"Retry-After":"7000"}}'
+    for code in 4 5; do
+        try_login "$PW" -e "$EMAIL" --api-url "http://localhost:$API_PORT/v1"
+        assert_failed "$code"
+    done
     assert_unchanged
     try refresh
     assert_done

@@ -17,16 +17,18 @@ teardown() { test_teardown; }
 
 # -------------------------------------------------------------------------------------- refused, and then
 
-@test "a refused token without a password source: 4, a login is needed, the cache as it was" {
+@test "a refused token without a password source: 4, a login is needed, and no more than that is noted" {
     write_cache . default "$(server_issue '{"age":1300000}')" # more than 14 days ago
+    cache_edit . # as jq writes it
     snapshot
     try refresh
     assert_failed 4
     assert_stderr_has 'servetel-auth login'
     assert_stderr_has 'can no longer be refreshed'
-    assert_unchanged
     assert_requests 2
     assert_no_secret
+    without_refusal
+    assert_unchanged
 }
 
 @test "a refused token with a password source: one login, with what is remembered" {
@@ -57,11 +59,13 @@ teardown() { test_teardown; }
     assert_requests 1 login
     server_config '{"refresh_window":0}'
     rm "$HOME/pw"
+    cache_edit .
     snapshot
     try refresh
     assert_failed 7
     assert_stderr_has "$HOME/pw"
     assert_requests 1 login
+    without_refusal
     assert_unchanged
 }
 
@@ -112,21 +116,30 @@ teardown() { test_teardown; }
     assert_equal "$(cached 'has("unattended_login")')" false
 }
 
-@test "an unattended login is sent once: not again after a lost answer or a refusal" {
+@test "an unattended login is sent once a run, and again after a pause that doubles from a minute to an hour" {
+    local answer logins=0 pause=60 token
     with_source
+    token="$(cached_token)"
     server_config '{"refresh_window":0}'
-    snapshot
-    server_script login '{"drop":"no_answer_processed"}' '{"status":404}' '{"status":429}'
+    server_script login '{"drop":"no_answer_processed"}' '{"status":500}' '{"status":302}' '{"body":"<html>"}' \
+        '{"status":429}' '{"status":408}' '{"status":502}' '{"status":504}'
+    for answer in 5 5 6 6 5 5 5 5; do
+        try refresh
+        assert_failed "$answer"
+        assert_requests $((logins += 1)) login
+        assert_equal "$(cached '"\(.unattended_login) \(.retry_at - .retry_noted_at)"')" "failed $pause"
+        try refresh # it is too early
+        assert_failed 5
+        assert_stderr_has 'the last unattended login failed: the next one is for after'
+        assert_requests "$logins" login
+        cache_edit ".retry_at -= $pause | .retry_noted_at -= $pause"
+        pause=$((pause < 1800 ? 2 * pause : 3600))
+    done
+    assert_requests 2 refresh # both forms, once
+    assert_equal "$(cached_token)" "$token"
     try refresh
-    assert_failed 5
-    assert_requests 1 login
-    try refresh
-    assert_failed 6
-    assert_requests 2 login
-    try refresh
-    assert_failed 5
-    assert_requests 3 login
-    assert_unchanged # neither of these was a refusal of the password
+    assert_done
+    assert_equal "$(cached '[has("unattended_login"), has("retry_at")] | any')" false
 }
 
 # ----------------------------------------------------------------------------------------------- answers
@@ -199,23 +212,25 @@ ANSWERS='
     assert_unchanged
 }
 
-@test "each answer of the service has its exit code, and none of the failures changes the cache" {
+@test "each answer of the service has its exit code, and of the failures only a refusal is written down" {
     local expected answer answers=() wrong=()
     while read -r expected answer; do
         answers+=("$answer")
     done <<<"${ANSWERS#?}"
     with_token
+    cache_edit .
     snapshot
     server_script refresh "${answers[@]}"
     while read -r expected answer; do
         try refresh --auth-scheme raw
         [ "$status" = "$expected" ] && assert_stdout_empty && [ -n "$stderr" ] ||
             wrong+=("$answer: expected $expected, got $status: $output$stderr")
+        [ "$expected" != 4 ] || without_refusal
+        assert_unchanged
     done <<<"${ANSWERS#?}"
     [ ${#wrong[@]} -eq 0 ] || fail_with "the wrong meaning" "${wrong[@]}"
     assert_requests "${#answers[@]}"
     assert_requests 0 other
-    assert_unchanged
     assert_no_secret
 }
 

@@ -6,6 +6,11 @@ with_source() {
     with_token ".password_command = \"echo '$PW'\" | ${1:-.}"
 }
 
+# The pause that the profile remembers is over.
+end_pause() {
+    cache_edit '(.retry_at - .retry_noted_at) as $pause | .retry_at -= $pause | .retry_noted_at -= $pause'
+}
+
 # The forms of the refresh requests so far, in order: raw, bearer.
 forms() {
     server_log 'map(select(.endpoint == "refresh") | .headers[] | select(.[0] == "Authorization") | .[1]

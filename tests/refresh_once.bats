@@ -99,8 +99,10 @@ teardown() { test_teardown; }
     try status
     assert_done
     assert_stderr_has 'blacklisted: the next refresh logs in'
+    end_pause
     try refresh
     assert_failed 5
+    end_pause
     try refresh
     assert_done
     assert_requests 2 refresh # somebody else's, and ours
@@ -110,13 +112,17 @@ teardown() { test_teardown; }
 
 @test "what else may be blacklisted does not condemn the token" {
     with_token
+    set_life 50
     server_script refresh '{"status":403,"json":{"message":"Your address has been blacklisted"}}' \
         '{"status":403,"json":{"message":"Your address has been blacklisted"}}'
     try refresh
     assert_failed 4
     assert_equal "$(cached 'has("blacklisted_at")')" false
-    try refresh
+    try show # it is not renewed, but good until it ends
     assert_done
+    assert_stdout "$(cached_token)"
+    assert_stderr_has 'still lasts'
+    assert_requests 2
 }
 
 @test "a signal before the request is sent leaves no doubt of the token" {
@@ -131,7 +137,8 @@ print("accepted", flush=True)
 time.sleep(600)'
     said="$BG_OUT"
     retry_until 20 test -s "$said"
-    background servetel-auth refresh --api-url "https://127.0.0.1:$(<"$said")/v1"
+    move_api "https://127.0.0.1:$(<"$said")/v1"
+    background servetel-auth refresh
     retry_until 20 grep -q accepted "$said"
     kill -s TERM "$BG_PID"
     status=0
@@ -143,10 +150,10 @@ time.sleep(600)'
 
 @test "a doubt that a lost answer raised outlives an answer that does not settle it" {
     with_token
-    server_script refresh '{"drop":"before"}' '{"status":429}' '{"status":503}' '{"status":401}' '{"status":401}'
-    for _ in 1 2 3 4; do
+    server_script refresh '{"drop":"before"}' '{"status":429}' '{"status":503}' '{"status":404}'
+    for code in 5 5 5 6; do
         try refresh
-        [ "$status" -ne 0 ]
+        assert_failed "$code"
         try status --json
         assert_equal "$(json '.profiles[0].in_doubt')" true
     done
@@ -154,6 +161,24 @@ time.sleep(600)'
     assert_done
     try status --json
     assert_equal "$(json '.profiles[0].in_doubt')" false
+}
+
+@test "a doubt ends with a refusal, which is remembered: no mere doubt any more" {
+    with_token
+    set_life 50
+    server_script refresh '{"drop":"before"}' '{"status":401}' '{"status":401}'
+    try refresh
+    assert_failed 5
+    try refresh
+    assert_failed 4
+    try status --json
+    assert_equal "$(json '.profiles[0] | [.in_doubt, .refused_at != null] | join(" ")')" 'false true'
+    try show
+    assert_stdout "$(cached_token)"
+    assert_stderr_has 'still lasts'
+    try refresh
+    assert_failed 4
+    assert_requests 3
 }
 
 @test "a lost answer with a password source: a login helps, here or at the next run" {
@@ -197,8 +222,9 @@ time.sleep(600)'
 
 @test "before anything was sent a try is safe: a refused connection is tried again, and is 5" {
     with_token
+    move_api http://127.0.0.1:1/v1
     snapshot
-    try refresh --retries 1 --api-url http://127.0.0.1:1/v1
+    try refresh --retries 1
     assert_failed 5
     assert_stderr_has 127.0.0.1:1
     assert_requests 0

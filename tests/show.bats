@@ -125,17 +125,28 @@ assert_kept() {
     local answer
     write_cache "$(lasting 50)"
     snapshot
-    for answer in '{"status":502}' '{"status":401,"repeat":2}' '{"status":404}' '{"body":"<html>"}' \
-        '{"drop":"before"}'; do
+    for answer in '{"status":502}' '{"status":404}' '{"body":"<html>"}' '{"drop":"before"}'; do
         server_script refresh "$answer"
         try show
         assert_kept
         assert_stderr_has warning
     done
-    try show --api-url $DEAD --retries 0
+    assert_unchanged
+    server_script refresh '{"status":401,"repeat":2}'
+    assert_requests 4
+    for _ in 1 2; do # the second time it is remembered
+        try show
+        assert_kept
+        assert_stderr_has warning
+        assert_requests 6
+    done
+    write_cache "$(lasting 50)"
+    move_api "$DEAD"
+    snapshot
+    try show --retries 0
     assert_kept
     assert_stderr_has warning
-    try show --api-url $DEAD --retries 0 -q # only errors
+    try show --retries 0 -q # only errors
     assert_kept
     assert_stderr_empty
     assert_unchanged
@@ -144,15 +155,22 @@ assert_kept() {
 @test "a renewal that fails with an expired token: the failure's code, and nothing on stdout" {
     write_cache "$(lasting -5)"
     snapshot
-    server_script refresh '{"status":502}' '{"status":401}' '{"status":401}' '{"status":404}'
+    server_script refresh '{"status":502}' '{"status":404}' '{"status":401}' '{"status":401}'
     try show
     assert_failed 5
-    try show
-    assert_failed 4
-    assert_stderr_has 'servetel-auth login'
     try show --format env
     assert_failed 6
-    try show --api-url $DEAD --retries 0 --json
+    assert_unchanged
+    for _ in 1 2; do # the second time it is remembered
+        try show
+        assert_failed 4
+        assert_stderr_has 'servetel-auth login'
+        assert_requests 4
+    done
+    write_cache "$(lasting -5)"
+    move_api "$DEAD"
+    snapshot
+    try show --retries 0 --json
     assert_failed 5
     assert_unchanged
 }
@@ -165,14 +183,17 @@ assert_kept() {
     try show --min-ttl 9m
     assert_kept
     assert_requests 0
-    server_script refresh '{"status":502}' '{"status":401}' '{"status":401}' '{"status":302}'
+    server_script refresh '{"status":502}' '{"status":302}' '{"status":401}' '{"status":401}'
     try show --min-ttl 11m
     assert_failed 5
     try show --min-ttl 11m
-    assert_failed 4
-    try show --min-ttl 11m
     assert_failed 6
     assert_unchanged
+    for _ in 1 2; do # the second time it is remembered
+        try show --min-ttl 11m
+        assert_failed 4
+        assert_requests 4
+    done
     with_token "$(lasting 600)"
     try show --min-ttl 11m
     assert_done

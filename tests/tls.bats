@@ -87,7 +87,9 @@ assert_login() {
 
 @test "the name in the URL counts, not the address behind it" {
     use_server service
-    assert_not_trusted --api-url "https://localhost:$API_PORT/v1"
+    API="https://localhost:$API_PORT/v1"
+    SERVETEL_API_URL="$API"
+    assert_not_trusted
 }
 
 @test "a certificate of an unknown root is 6, and nothing is sent" {
