@@ -18,6 +18,7 @@ MANDIR ?= $(PREFIX)/share/man
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+DOCDIR ?= $(PREFIX)/share/doc/servetel-auth
 
 TESTS ?=# for check and its kin: only these files, e.g. TESTS=tests/login.bats
 # What takes minutes, and the tests of the tests' own service.
@@ -260,7 +261,7 @@ ANALYZER_CFLAGS = -O2 -fanalyzer -Wno-analyzer-malloc-leak
 
 LINT_C = $(wildcard src/*.[ch] src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
 LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run .ci/run \
-  completions/servetel-auth.bash)
+  completions/servetel-auth.bash man/examples/*.sh)
 LINT_MAN = $(wildcard man/*.1)
 
 lint: ## the house's order, formatting, static analysis, warnings of gcc and clang, shell, man page
@@ -285,16 +286,19 @@ lint: ## the house's order, formatting, static analysis, warnings of gcc and cla
 
 # ---- Installing ---------------------------------------------------------------------------------
 
+EXAMPLES = $(wildcard man/examples/*)
+
 # Builds only if nothing is built: packagers install as another user, with other flags around.
 install: ## install under DESTDIR and PREFIX
 	@test -x $(PROG) || $(MAKE) all
 	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(BASHCOMPDIR)" \
-	  "$(DESTDIR)$(ZSHCOMPDIR)" "$(DESTDIR)$(FISHCOMPDIR)"
+	  "$(DESTDIR)$(ZSHCOMPDIR)" "$(DESTDIR)$(FISHCOMPDIR)" "$(DESTDIR)$(DOCDIR)/examples"
 	install -m 755 $(PROG) "$(DESTDIR)$(BINDIR)/servetel-auth"
 	install -m 644 man/servetel-auth.1 "$(DESTDIR)$(MANDIR)/man1/servetel-auth.1"
 	install -m 644 completions/servetel-auth.bash "$(DESTDIR)$(BASHCOMPDIR)/servetel-auth"
 	install -m 644 completions/_servetel-auth "$(DESTDIR)$(ZSHCOMPDIR)/_servetel-auth"
 	install -m 644 completions/servetel-auth.fish "$(DESTDIR)$(FISHCOMPDIR)/servetel-auth.fish"
+	install -m 644 $(EXAMPLES) "$(DESTDIR)$(DOCDIR)/examples"
 
 # Then the directories that install may have made, if nothing else is in them; but not those that
 # a system has anyway.
@@ -302,10 +306,12 @@ uninstall: ## remove what install installed
 	rm -f "$(DESTDIR)$(BINDIR)/servetel-auth" "$(DESTDIR)$(MANDIR)/man1/servetel-auth.1" \
 	  "$(DESTDIR)$(BASHCOMPDIR)/servetel-auth" "$(DESTDIR)$(ZSHCOMPDIR)/_servetel-auth" \
 	  "$(DESTDIR)$(FISHCOMPDIR)/servetel-auth.fish"
-	@for dir in "$(BINDIR)" "$(MANDIR)/man1" "$(BASHCOMPDIR)" "$(ZSHCOMPDIR)" "$(FISHCOMPDIR)"; do \
+	cd "$(DESTDIR)$(DOCDIR)/examples" 2>/dev/null || exit 0; rm -f $(notdir $(EXAMPLES))
+	@for dir in "$(BINDIR)" "$(MANDIR)/man1" "$(BASHCOMPDIR)" "$(ZSHCOMPDIR)" "$(FISHCOMPDIR)" \
+	  "$(DOCDIR)/examples"; do \
 	  while [ "$$dir" != / ] && [ "$$dir" != . ]; do \
 	    case "$(DESTDIR)$$dir" in \
-	    /usr | /usr/bin | /usr/share | /usr/share/man | /usr/share/man/man1) break ;; \
+	    /usr | /usr/bin | /usr/share | /usr/share/man | /usr/share/man/man1 | /usr/share/doc) break ;; \
 	    /usr/local | /usr/local/bin | /usr/local/share | /usr/local/share/man) break ;; \
 	    /usr/local/share/zsh | /usr/local/share/zsh/site-functions) break ;; \
 	    esac; \

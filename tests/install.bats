@@ -6,7 +6,8 @@ load helper
 
 setup_file() {
     # The caller's own flags and places are another matter.
-    unset CFLAGS CPPFLAGS LDFLAGS LDLIBS WERROR V DESTDIR PREFIX BINDIR MANDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR
+    unset CFLAGS CPPFLAGS LDFLAGS LDLIBS WERROR V DESTDIR PREFIX BINDIR MANDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR \
+        DOCDIR
     umask 022
     copy_sources "$BATS_FILE_TMPDIR/copy"
     # The tarball is unpacked and built once, for all tests.
@@ -23,7 +24,8 @@ setup_file() {
 
 setup() {
     test_setup
-    unset CFLAGS CPPFLAGS LDFLAGS LDLIBS WERROR V DESTDIR PREFIX BINDIR MANDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR
+    unset CFLAGS CPPFLAGS LDFLAGS LDLIBS WERROR V DESTDIR PREFIX BINDIR MANDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR \
+        DOCDIR
     ROOT="$BATS_TEST_TMPDIR/the root"
 }
 
@@ -49,8 +51,12 @@ modes_in() {
 # names_in TARBALL: its files, without the directory that all are in.
 names_in() { tar -tzf "$1" | sed -n 's,^[^/]*/\(.*[^/]\)$,\1,p' | LC_ALL=C sort; }
 
+# example_lines PREFIX: of each example, in order.
+example_lines() { (cd "$TESTS_DIR/../man/examples" && printf "$1%s\n" *); }
+
 INSTALLED='755 usr/bin/servetel-auth
 644 usr/share/bash-completion/completions/servetel-auth
+'"$(example_lines '644 usr/share/doc/servetel-auth/examples/')"'
 644 usr/share/fish/vendor_completions.d/servetel-auth.fish
 644 usr/share/man/man1/servetel-auth.1
 644 usr/share/zsh/site-functions/_servetel-auth'
@@ -117,6 +123,7 @@ INSTALLED='755 usr/bin/servetel-auth
     cmp "$ROOT/usr/share/bash-completion/completions/servetel-auth" "$SOURCE/completions/servetel-auth.bash"
     cmp "$ROOT/usr/share/zsh/site-functions/_servetel-auth" "$SOURCE/completions/_servetel-auth"
     cmp "$ROOT/usr/share/fish/vendor_completions.d/servetel-auth.fish" "$SOURCE/completions/servetel-auth.fish"
+    diff -r "$ROOT/usr/share/doc/servetel-auth/examples" "$SOURCE/man/examples"
     capture "$ROOT/usr/bin/servetel-auth" --help
     assert_done
     assert_stdout_has 'usage: servetel-auth COMMAND'
@@ -132,10 +139,12 @@ INSTALLED='755 usr/bin/servetel-auth
 }
 
 @test "each place can be chosen" {
-    local places=(PREFIX=/opt/s BINDIR=/b MANDIR=/m BASHCOMPDIR=/bash ZSHCOMPDIR=/zsh FISHCOMPDIR=/fish)
+    local places=(PREFIX=/opt/s BINDIR=/b MANDIR=/m BASHCOMPDIR=/bash ZSHCOMPDIR=/zsh FISHCOMPDIR=/fish
+        DOCDIR=/d)
     make_here install DESTDIR="$ROOT" "${places[@]}"
     assert_equal "$(files_in "$ROOT")" 'b/servetel-auth
 bash/servetel-auth
+'"$(example_lines d/examples/)"'
 fish/servetel-auth.fish
 m/man1/servetel-auth.1
 zsh/_servetel-auth'
@@ -153,9 +162,10 @@ zsh/_servetel-auth'
 
 @test "uninstall leaves what is not its own" {
     make_here install DESTDIR="$ROOT" PREFIX=/usr
-    touch "$ROOT/usr/bin/another" "$ROOT/usr/share/man/man1/another.1"
+    touch "$ROOT/usr/bin/another" "$ROOT/usr/share/man/man1/another.1" "$ROOT/usr/share/doc/servetel-auth/NEWS"
     make_here uninstall DESTDIR="$ROOT" PREFIX=/usr
     assert_equal "$(cd "$ROOT" && find . -type f | LC_ALL=C sort)" './usr/bin/another
+./usr/share/doc/servetel-auth/NEWS
 ./usr/share/man/man1/another.1'
 }
 
