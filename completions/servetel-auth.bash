@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # Completion of servetel-auth(1) for bash. It needs nothing of bash-completion; with that loaded,
 # `exec` completes the arguments of the program that it runs, too.

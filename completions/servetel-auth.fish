@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Completion of servetel-auth(1) for fish.
 
 # What stands before the cursor, put into the caller's variables: command, operands (after it; for

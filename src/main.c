@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* servetel-auth: obtains, keeps fresh and hands out tokens for Servetel's API.
  *
  * The house, floor by floor; each includes only from its own and those below it. Behind each file

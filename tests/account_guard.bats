@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # What keeps a machine from locking an account: a refused password is not sent again, and a pause that the service
 # asks for is kept.
 # shellcheck disable=SC2016 # a hook's variables are the hook's

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # refresh --all: many profiles at once over few connections, where one's trouble is never another's.
 # shellcheck disable=SC2016 # a hook's variables are the hook's
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Answers as bytes on the wire, and the scripted ways of spoiling them, for api_server.py.
 
 A script is a list of answers for the next requests to an endpoint; {} is the real answer. The keys of one:

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The test service itself, asked with curl: it must be as strict as the real one, or the other tests prove
 # nothing.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A loopback service that answers as Servetel's token API does, and on demand misbehaves.
 
 Python's standard library only. It listens on 127.0.0.1, writes its port to --port-file (by rename, so a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the test service knows: users, tokens and their fate, and the control actions. api_server.py puts it
 on a socket and documents the interface."""
 import base64

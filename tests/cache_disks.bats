@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Full and read-only disks: nothing is sent for a token that could not be kept.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # The cache files of the tests, and tokens that no service has given. helper.bash loads it.
 

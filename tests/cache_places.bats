@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Where the cache is: directories and modes, links, and --file.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # A cache that others can touch, that is none, or that is broken is not used.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 

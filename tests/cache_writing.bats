@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The cache changes whole or not at all; the lock, and logout.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # TAB, pressed in the three shells, each in a terminal; and whether the completions, the man page and --help
 # know the same options.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Many at once on one token: it is renewed once, everybody gets the new one, and who is stuck or dead holds up
 # nobody for longer than they were willing to wait. The service spends a token at once, without grace.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

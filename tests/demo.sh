@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The main job, command by command as a user types it, against a service on this machine that
 # behaves as Servetel's does. Ends 0 only if everything went as told.
 set -u

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What the build and the tests need, how to see that it is there, and which package has it.
 #
 #     tests/deps.sh GROUP...         install what is missing; says and does nothing if nothing is
@@ -41,6 +42,7 @@ lint                 clang-format       clang-format         clang-tools-extra  
 lint                 clang-tidy         clang-tidy           clang-tools-extra  clang-extra-tools clang           -                   clang-tidy
 lint                 cppcheck           cppcheck             cppcheck           cppcheck          cppcheck        cppcheck            cppcheck
 lint                 shellcheck         shellcheck           ShellCheck         shellcheck        shellcheck      shellcheck          shellcheck
+lint                 reuse              reuse                reuse              reuse             reuse           reuse               reuse, reads the licences
 fuzz                 fuzzer             libclang-rt-dev      compiler-rt        compiler-rt       compiler-rt     -                   libFuzzer
 tsan                 tsan               gcc                  libtsan              -                  gcc             -                   thread sanitizer
 coverage             gcovr              gcovr                gcovr              gcovr             gcovr           gcovr               gcovr

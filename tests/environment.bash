@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # What of the caller's environment the tests see: where things are, and what is tested and how. Whatever else a
 # test needs it sets. What make tells other makes (MAKEFLAGS) is not here, so that a test's make starts afresh.

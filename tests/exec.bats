@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # exec: a program with a token in its environment.
 # shellcheck disable=SC2016 # what is in single quotes is the program's
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # What the tests of exec share: load it after helper.bash.
 # shellcheck disable=SC2016 # what is in single quotes is the program's

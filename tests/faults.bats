@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Death, interruption and failure at any system call: a round of some 500 faults. All of them, some 7,000, are
 # `make faults`.
 

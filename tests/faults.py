@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Kills, interrupts and starves the program at each of its system calls, and looks at what is left.
 
     faults.py [--all] [--jobs N] [--only SCENARIO:CALL:FAULT:N] PROGRAM [GROUP...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A door in front of a loopback port, so that a test can take a service away and bring it back. Python's
 standard library only.
 

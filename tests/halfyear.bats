@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # A compressed half-year of cron and readers: halfyear.sh tells what happens. It runs once, and the tests look at
 # what came of it. Tokens of two seconds are too short for a program under a wrapper.
 

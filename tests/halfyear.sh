@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Half a year of cron and of scripts that ask for the token, in a minute: tokens live two seconds in place of an
 # hour, and can be renewed for six seconds in place of fourteen days, so 78 seconds are the thirteen times fourteen
 # days of half a year. Meanwhile the service is away, slow, answers 500 or 429, the disk is full, and the password

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # Shared by all bats files: load it at the top, and call test_setup and test_teardown from setup and teardown.
 #

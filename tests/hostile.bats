@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Answers that nobody wants: broken, forged, cut, endless, slow, or telling too much. hostile_cases.py has them, and
 # what is looked at in each case, for login and for refresh.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

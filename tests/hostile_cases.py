@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Answers that nobody wants, and what login and refresh must make of them. hostile.bats runs it.
 
   hostile_cases.py --port PORT --work DIR GROUP    runs a group of cases against the service at PORT (api_server.py)

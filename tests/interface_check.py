@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Holds the program's help, the man page and the completions of three shells against each other.
 
     interface_check.py PROGRAM SOURCE_DIR

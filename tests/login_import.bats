@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # login with a token from elsewhere: what is taken for one, and for how long it lasts.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 # shellcheck disable=SC2154 # status, output and stderr are set by capture

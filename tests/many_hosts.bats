@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Several hosts, one account: refreshers take turns under etcd's lock and publish in it, readers ask it. What
 # happens is in many_hosts.py; it runs once, and the tests look at what came of it.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Several hosts share one account through a real etcd, while things are killed and stopped.
 
     many_hosts.py --api-port PORT --dir DIR [--seconds N]

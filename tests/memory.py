@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Runs a program, stops it at its very end, and looks for secrets in its memory.
 
     memory.py --port PORT --secret-file FILE [--call NAME] -- PROGRAM ARG...

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # A remembered password logs in again where a refresh is refused, and its last days are told.
 # shellcheck disable=SC2016 # a hook's variables are the hook's
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Presses TAB in a shell, in a terminal, and looks at what comes.
 
     press_tab.py SHELL [ARG...] <STEPS

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Proxies: as in curl, but for plain http to a loopback host, which never goes through one; and their credentials
 # are shown nowhere.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

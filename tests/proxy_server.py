@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A loopback HTTP proxy that knows CONNECT, for tests. Python's standard library only.
 
   proxy_server.py --port-file FILE --log FILE [--mode tunnel|403|407|close] [--to PORT] [--with-parent]

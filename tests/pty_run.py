@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Runs a program on a terminal of its own, as a shell would, and plays the person at the keyboard.
 
     pty_run.py [--timeout SECONDS] STEP... -- PROGRAM ARG...

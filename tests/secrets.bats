@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Where the password and the tokens must not be: arguments, environments, cores, freed memory, messages, files.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 # shellcheck disable=SC2016 # a command's variables are the command's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # The service and the proxy that the tests start, what is asked of them, and what they have seen. helper.bash loads it.
 

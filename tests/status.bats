@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # status: the table that a person reads, the columns and the JSON that programs read.
 # shellcheck disable=SC2016 # $now is jq's
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

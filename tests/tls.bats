@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # TLS: a certificate that does not verify is 6, and not a byte of the request is sent; which roots count; and one
 # connection for everything.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

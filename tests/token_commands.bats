@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Profiles whose token comes from a command, or from what others have published.
 # shellcheck disable=SC2016 # a hook's variables are the hook's
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be

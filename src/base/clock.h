@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The two clocks: epoch seconds for what is stored, monotonic milliseconds for deadlines. */
 #ifndef CLOCK_H
 #define CLOCK_H

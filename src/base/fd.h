@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Descriptors: calls that go on after a signal, close once, never leak into a program we start.
  *
  * All fail as the system calls do, with -1 and errno.

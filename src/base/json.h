@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cJSON with its traps closed. The only module that knows cJSON's functions.
  *
  * - Every allocation goes through mem.h, so a deleted tree is a wiped one.

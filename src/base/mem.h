@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Memory that may hold a secret: wiped before it is given back.
  *
  * mem_malloc() and its kin put a size header in front of each block, so that free and realloc

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The only writer to stderr.
  *
  * Each call writes one line, `servetel-auth: ...`, with one write(2), so that lines of processes

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the caller gave this process and this process changes for itself: a program that it starts
  * must find it as the caller had it. Changed are: core files (off: one would hold a token; nor may
  * another process of the user read our memory), SIGPIPE and SIGXFSZ (ignored: a broken pipe and a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a module's work came to: one enum, one text, one place that turns it into an exit code.
  *
  * Modules return an enum result and, when it is not RESULT_OK, have filled a struct error with it

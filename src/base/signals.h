@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Signals that end the process, held until it is safe to die of them.
  *
  * After signals_catch() the first of them is remembered instead of killing: waits end early

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Text that comes from elsewhere: UTF-8 (RFC 3629), and harmless to a terminal. */
 #ifndef TEXT_H
 #define TEXT_H

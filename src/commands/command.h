@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The commands, and what several of them share: from options to a renewal, from a result to stdout
  * and an exit code. Commands are the only writers to stdout, and they print once.
  */

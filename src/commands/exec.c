@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* exec: a program with a fresh token in its environment, and, with --keep-fresh, a file that holds
  * a valid one for as long as the program runs. */
 #include <errno.h>

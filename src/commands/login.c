@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* login: a password or a token from wherever it comes, then one renewal that logs in or imports. */
 #include <string.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* logout: removes what is cached, under the lock, so that no renewal under way brings it back. */
 #include "base/clock.h"
 #include "base/msg.h"

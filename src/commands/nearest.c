@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "commands/nearest.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Did you mean: of some names the one that is nearest to what was typed. */
 #ifndef NEAREST_H
 #define NEAREST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The one table of options: parsing, precedence, help and completions all come from it.
  *
  * A flag beats the environment; an empty variable is as if unset. What the profile remembers and

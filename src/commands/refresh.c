@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* refresh: a new token for one profile, or for all of them at once. */
 #include <stdio.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* schedule: a crontab line or systemd units that keep a profile's token fresh. */
 #include <fcntl.h>
 #include <stdint.h>

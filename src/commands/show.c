@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* show: a valid token on stdout, as a script wants it. The command that runs thousands of times:
  * with a fresh token it opens one file, and loads nothing that it does not need for that. */
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* status: what is cached, for whom, for how long; never a token. A table for a person,
  * tab-separated columns for a pipe, JSON for a program. */
 #include <unistd.h>

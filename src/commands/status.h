@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What `status` shows of a profile. Never a token. */
 #ifndef STATUS_H
 #define STATUS_H

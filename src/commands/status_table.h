@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How what `status` shows looks to a person. Never a token. */
 #ifndef STATUS_TABLE_H
 #define STATUS_TABLE_H

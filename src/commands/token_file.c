@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "commands/token_file.h"
 
 #include <dirent.h>

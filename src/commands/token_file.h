@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The private file in which `exec --keep-fresh` hands a program its token.
  *
  * .NAME.json.exec.HEX.token stands beside the cache: the same owner, the same protection. Its

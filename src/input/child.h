@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A shell command of the user's (`sh -c`): a password or token command, a hook.
  *
  * Of what it prints the first line is kept, in wiped memory; stderr is the program's own. Its stdin

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where a password or a token comes from: stdin, a file, a command's output, a terminal. Into wiped
  * memory; read(2) and write(2) only, since stdio and getpass keep copies.
  *

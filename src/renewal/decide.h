@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is to be done about a profile now: may it be kept, must it wait, what else. Pure: no file,
  * no network, no clock.
  */

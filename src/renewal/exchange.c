@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One refresh: in which form of the header the token goes out, what its answer means for the token
  * that went, and what was learnt. */
 #include "renewal/steps.h"

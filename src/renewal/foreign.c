@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A token from a command or from other hosts: which of two is newer, and what becomes of it. */
 #include "renewal/steps.h"
 

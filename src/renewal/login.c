@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One login: with the password that the wish brings, or, with nobody there, the remembered one, and
  * then guarded: one that was refused is never sent again by itself. */
 #include "renewal/steps.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The one path on which a token changes: lock, read again, decide, prepare, request, commit, log in
  * again. renew() is that path, from top to bottom; decide, exchange, login and foreign are its
  * steps, workers.h makes many at once.

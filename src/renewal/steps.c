@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "renewal/steps.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Of the files in renewal/ alone: what the steps of a renewal share. All return RESULT_OK to go on,
  * and else fill r->error.
  */

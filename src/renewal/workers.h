@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Many renewals at once: workers, each a thread with a connection of its own and a commit of its
  * own, take them from a line. One that is to be called again (a lock, a pause) goes back in line
  * and holds up nobody; a hook or a password command holds its own worker. After a signal none is

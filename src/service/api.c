@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "service/api.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The service's two endpoints: what goes out, and what an answer means. Follows Servetel's page
  * "Authentication Using Tokens" and, where that is silent, what was measured on the library behind
  * such tokens (PHP's tymon/jwt-auth).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "service/libcurl.h"
 
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libcurl, loaded when the first request is made and not before.
  *
  * `show` with a valid token runs thousands of times and needs no network; linking libcurl would

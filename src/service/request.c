@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "service/request.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One HTTPS POST through libcurl: limits, trust, timing. A status and a bounded body come back. It
  * knows no JSON, no tokens and no files of ours.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Of request.c, trust.c and failure.c alone: one request on its way through libcurl. */
 #ifndef TRANSFER_H
 #define TRANSFER_H

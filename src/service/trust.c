@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "service/transfer.h"
 
 #include <dirent.h>

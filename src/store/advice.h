@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a person should do: the one place for words about logging in.
  *
  * name and path as in struct cache; profile may be NULL. If its remembered password was refused,

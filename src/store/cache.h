@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The dotfile: where it is, who may touch it, and how it changes without ever being half there.
  *
  *     cache_open                         find the paths; touches nothing

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Locks, and the note in a cache's lock file.
  *
  * A lock is a kernel lock (flock) on a file of its own, which the kernel lets go when the process

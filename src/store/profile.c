@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/profile.h"
 
 #include <stddef.h>

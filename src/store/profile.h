@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What one cached file says: its members and what they mean. See FILES in the man page.
  *
  * A struct profile owns its strings (secret memory) and the parsed object, in which members of

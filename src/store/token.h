@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A token: what it may look like, what its claims say, how long it lasts.
  *
  * Touches no file, no network and no clock: `now` is an argument. Times are epoch seconds, lives

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which API addresses are accepted (RFC 3986's generic syntax, narrowed).
  *
  * https, or http if the host is a loopback one (localhost, 127.0.0.0/8, [::1]); a host; no

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* cache.h's writing half: prepare, write, sync. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The floor of `refresh`: the same request by as little code as libcurl allows, and nothing read
  * from or written to the disk.
  *

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Measures in the world that run has made; see there. Prints tables and writes them to bench.md.
 
 Whatever is compared is run in turns, a few runs each, and a ratio is the median of the turns' ratios: what

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* peak PROGRAM [ARG]...: runs it and writes its peak memory, in kB, as the last line of stderr.
  *
  * Not getrusage in Python: a process inherits the peak of the one that it was forked from, so

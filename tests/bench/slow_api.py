@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A service that is slow and nothing else: each POST gets a new token after --delay seconds.
 
 GET gives, and starts anew, the counts since the last GET: requests, connections, most of them open at once,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* For LD_PRELOAD: a disk that needs 5 ms more to have a file or a directory for certain, as many do
  * (a disk that turns, a network's, a cloud's). Where this is measured fsync may be nearly free. */
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the service may answer.
  *
  * The input: 'r' (refresh) or anything else (login), three digits of a status, a byte that is a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a cache file may hold: what is accepted must be the same after it was written and read. */
 #include "fuzz.h"
 #include "store/profile.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the fuzzers share: a check that libFuzzer sees fail. */
 #ifndef FUZZ_H
 #define FUZZ_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a person, a program or the service may give for a token. */
 #include <strings.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/advice.h"
 
 #include "base/mem.h"

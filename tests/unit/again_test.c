@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* When renew() is to be called again, and who does so: the service's pauses, others' locks. */
 #include "renewing.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "input/child.h"
 
 #include <poll.h>

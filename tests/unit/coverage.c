@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Linked into the program for `make coverage`, with the linker's --wrap: counts are written at
  * exit(), and it also ends by _exit() and by the signal that it caught. */
 #include <signal.h>

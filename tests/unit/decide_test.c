@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "renewal/decide.h"
 
 #include "base/mem.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One refresh: exchange.c, through renew(). */
 #include "renewing.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Tokens from commands and from other hosts: foreign.c, through renew(). */
 #include "renewing.h"
 

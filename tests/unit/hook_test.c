@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is run with a new token, through renew(). */
 #include "renewing.h"
 

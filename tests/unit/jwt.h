@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Made-up JWTs for tests: a payload of one's choice, no signature that anybody would accept. */
 #ifndef JWT_H
 #define JWT_H

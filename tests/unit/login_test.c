@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Logins with a password that is given: login.c, through renew(). */
 #include "renewing.h"
 

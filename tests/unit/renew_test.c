@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "renewal/renew.h"
 
 #include "renewing.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The renewal of renew.h with a service that a test makes up: what it expects to be asked and what
  * it answers are put down in their order, one after the other, and expect_done() runs it all.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests to a service on this machine's loopback that answers byte by byte what a test gives it.
  */
 #include "service/request.h"

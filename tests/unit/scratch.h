@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A directory of a test's own, and the files in it. */
 #ifndef SCRATCH_H
 #define SCRATCH_H

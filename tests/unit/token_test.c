@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "store/token.h"
 
 #include <stdlib.h>

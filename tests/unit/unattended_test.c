@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Logins with the remembered password, nobody being there: login.c, through renew(). */
 #include "renewing.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The whole of a unit test program but the tests. Prints TAP; the exit status is 1 if any failed.
  *
  *     #include "unit.h"

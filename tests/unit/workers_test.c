@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "renewal/workers.h"
 
 #include <pthread.h>
