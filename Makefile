@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # servetel-auth: GNU make 3.81 or later (`gmake` on the BSDs). `make help` lists the targets.
 
 VERSION = 1.0.0
@@ -67,9 +68,17 @@ LIBCURL_SONAME = $(or $(call once,CURL_SONAME,\
   sed -n -e 's/.*SONAME.*\[\(.*\)\].*/\1/p' -e 's/^ *SONAME  *//p'),libcurl.so.4)
 endif
 
-# Not every compiler and system knows this one.
-CLASH_CFLAGS = $(call once,CLASH_CFLAGS,$(CC) -Werror -fstack-clash-protection -c -x c \
-  -o /dev/null /dev/null 2>/dev/null && echo -fstack-clash-protection)
+# Not every compiler and system knows these. The second for its marks where jumps may land, which
+# cost nothing where the processor does not look at them.
+TRIED_CFLAGS = $(call once,TRIED_CFLAGS,for flag in -fstack-clash-protection -fcf-protection; do \
+  $(CC) -Werror $$flag -c -x c -o /dev/null /dev/null 2>/dev/null && echo $$flag; done)
+
+# The same program wherever it is built. Where lines are counted, the counter must find the sources.
+ifeq ($(findstring --coverage,$(CFLAGS)),)
+MAP_CFLAGS = $(if $(call once,KNOWS_MAP,\
+  $(CC) -Werror -ffile-prefix-map=/a=/b -c -x c -o /dev/null /dev/null 2>/dev/null && echo yes),\
+  '-ffile-prefix-map=$(subst ','\'',$(CURDIR))=.')
+endif
 
 # ---- The project's flags ------------------------------------------------------------------------
 
@@ -83,7 +92,7 @@ WARNINGS = -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wformat=2 -Ws
 ifeq ($(SAN)$(findstring -fsanitize,$(CFLAGS))$(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),)
 FORTIFY = $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif
-HARDEN_CFLAGS = -fPIE -fstack-protector-strong $(CLASH_CFLAGS)
+HARDEN_CFLAGS = -fPIE -fstack-protector-strong $(TRIED_CFLAGS)
 ifneq ($(OS),Darwin)
 HARDEN_LDFLAGS = -pie -Wl,-z,relro,-z,now
 AS_NEEDED = -Wl,--as-needed
@@ -104,7 +113,7 @@ DEFINES = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
 INCLUDES = -Isrc $(patsubst -I%,-isystem %,$(CURL_CFLAGS) $(CJSON_CFLAGS))
 
 ALL_CFLAGS = -std=gnu11 -pthread $(DEFINES) $(INCLUDES) $(WARNINGS) $(HARDEN_CFLAGS) $(FORTIFY) \
-  $(SAN_FLAGS) $(CPPFLAGS) $(CFLAGS)
+  $(MAP_CFLAGS) $(SAN_FLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(HARDEN_LDFLAGS) $(AS_NEEDED) $(SAN_FLAGS) $(CFLAGS) $(LDFLAGS)
 ALL_LIBS = $(LIBC_FIRST) $(CJSON_LIBS) $(DL_LIBS) $(LDLIBS)
 
@@ -263,10 +272,23 @@ LINT_C = $(wildcard src/*.[ch] src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] 
 LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run .ci/run \
   completions/servetel-auth.bash man/examples/*.sh)
 LINT_MAN = $(wildcard man/*.1)
+LINT_SPDX = $(LINT_C) $(LINT_SH) $(LINT_MAN) $(wildcard tests/*.py tests/*/*.py completions/* Makefile)
+
+# reuse looks for the text of a licence in LICENSES/ alone: in a copy, LICENSE stands there too. The
+# tests' inputs and the dotfiles have their licence from .reuse/dep5.
+REUSE_LINT = if command -v reuse >/dev/null; then \
+  rm -rf build/lint/reuse && mkdir -p build/lint/reuse/LICENSES && \
+  tar -cf - --exclude=__pycache__ $(DIST) | tar -xf - -C build/lint/reuse && \
+  cp LICENSE build/lint/reuse/LICENSES/MIT.txt && \
+  { (cd build/lint/reuse && reuse --root . lint) >build/lint/reuse.out 2>&1 || \
+    { cat build/lint/reuse.out; exit 1; }; }; \
+else echo 'lint: no reuse here: licences are not checked'; fi
 
 lint: ## the house's order, formatting, static analysis, warnings of gcc and clang, shell, man page
 	@$(DEPS) compile build lint
 	@tests/house.py
+	@! grep -L 'SPDX-License-Identifier: MIT' $(LINT_SPDX) | grep .
+	@$(REUSE_LINT)
 	@clang-format --dry-run -Werror $(LINT_C)
 	@$(MAKE) -s V=1 WERROR=1 BUILD=build/lint/gcc CC=gcc all units
 	@$(MAKE) -s V=1 WERROR=1 BUILD=build/lint/clang CC=clang all units
@@ -322,10 +344,10 @@ uninstall: ## remove what install installed
 
 NAME = servetel-auth-$(VERSION)
 DIST = $(wildcard src man tests completions Makefile README.md LICENSE .ci .clang-format \
-  .editorconfig .gitignore)
+  .editorconfig .gitignore .reuse)
 
 # The same input gives the same bytes: no names, no time but the commit's, or the Makefile's.
-dist: ## build/servetel-auth-VERSION.tar.gz
+dist: ## build/servetel-auth-VERSION.tar.gz and its SHA256SUMS
 	@mkdir -p build
 	@if [ -e .git ] && git rev-parse -q --verify HEAD >/dev/null 2>&1; then \
 	  git archive --format=tar --prefix=$(NAME)/ HEAD; \
@@ -334,7 +356,8 @@ dist: ## build/servetel-auth-VERSION.tar.gz
 	    --mtime=./Makefile --exclude=__pycache__ --transform='s,^,$(NAME)/,' $(DIST); \
 	fi >build/$(NAME).tar
 	@gzip -9nf build/$(NAME).tar
-	@echo build/$(NAME).tar.gz
+	@cd build && { sha256sum $(NAME).tar.gz 2>/dev/null || shasum -a 256 $(NAME).tar.gz; } >SHA256SUMS
+	@echo build/$(NAME).tar.gz build/SHA256SUMS
 
 clean: ## remove build/
 	rm -rf build

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # The tarball that `make dist` makes compiles where there is no git; what it builds is hardened; `make install`
 # puts each file where it belongs, and `make uninstall` takes all of it away.
 
@@ -81,6 +82,14 @@ INSTALLED='755 usr/bin/servetel-auth
     assert_stderr_empty
 }
 
+@test "the same sources give the same program wherever they are built, byte for byte" {
+    local other="$BATS_TEST_TMPDIR/another, longer place"
+    echo | cc -Werror -ffile-prefix-map=/a=/b -c -x c -o /dev/null - || skip 'the compiler knows no -ffile-prefix-map'
+    cp -R "$SOURCE" "$other"
+    make -C "$other" -j4 all
+    cmp "$BUILT/servetel-auth" "$other/build/servetel-auth"
+}
+
 @test "the build warns of nothing and leaves nothing outside its directory" {
     assert_no grep -i warning "$BATS_FILE_TMPDIR/make.out"
     assert_equal "$(files_in "$SOURCE")" "$(names_in "$TARBALL")"
@@ -105,6 +114,22 @@ INSTALLED='755 usr/bin/servetel-auth
     git -C "$checkout" -c user.name=test -c user.email=test@example.test commit -q -m test
     make -C "$checkout" dist
     assert_equal "$(names_in "$checkout/build/$(basename "$TARBALL")")" "$(names_in "$TARBALL")"
+    # And another checkout the same, byte for byte.
+    git clone -q "$checkout" "$BATS_TEST_TMPDIR/clone"
+    make -C "$BATS_TEST_TMPDIR/clone" dist
+    cmp "$checkout/build/$(basename "$TARBALL")" "$BATS_TEST_TMPDIR/clone/build/$(basename "$TARBALL")"
+    cmp "$checkout/build/SHA256SUMS" "$BATS_TEST_TMPDIR/clone/build/SHA256SUMS"
+}
+
+@test "SHA256SUMS beside the tarball is of it, and notices a changed byte" {
+    command -v sha256sum >/dev/null || skip 'sha256sum is not installed'
+    cp "$TARBALL" "$(dirname "$TARBALL")/SHA256SUMS" "$BATS_TEST_TMPDIR"
+    cd "$BATS_TEST_TMPDIR"
+    capture sha256sum -c SHA256SUMS
+    assert_done
+    assert_stdout "$(basename "$TARBALL"): OK"
+    printf x >>"$(basename "$TARBALL")"
+    assert_no sha256sum -c --status SHA256SUMS
 }
 
 # --------------------------------------------------------------------------------------------------- install
