@@ -17,7 +17,7 @@ _servetel_auth_options()
         ;;
     show) echo --min-ttl --cached --format --no-newline --claims --json ;;
     status) echo --json ;;
-    logout) echo --all ;;
+    logout) echo --all --yes ;;
     exec) echo --min-ttl --keep-fresh ;;
     schedule) echo --min-ttl --all --on-change --adopt ;;
     esac
@@ -198,7 +198,9 @@ _servetel_auth()
             [[ $given == *" $word "* ]] || _servetel_auth_offer "$word"
         done
     elif [ -z "$command" ]; then
-        _servetel_auth_offer login refresh show status logout exec schedule
+        _servetel_auth_offer login refresh show status logout exec schedule help version
+    elif [ "$command" = help ] && [ "$operands" -eq 0 ]; then
+        _servetel_auth_offer login refresh show status logout exec schedule help version
     elif [ "$command" = schedule ] && [ "$operands" -eq 0 ]; then
         _servetel_auth_offer cron systemd
     fi

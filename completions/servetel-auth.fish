@@ -106,6 +106,9 @@ complete -c servetel-auth -n '__servetel_auth_operand -' -a status -d 'Say what 
 complete -c servetel-auth -n '__servetel_auth_operand -' -a logout -d 'Forget what is cached'
 complete -c servetel-auth -n '__servetel_auth_operand -' -a exec -d 'Run a program with a fresh token'
 complete -c servetel-auth -n '__servetel_auth_operand -' -a schedule -d 'Print a crontab line or systemd units'
+complete -c servetel-auth -n '__servetel_auth_operand -' -a help -d 'Show the help of the program, or of a command'
+complete -c servetel-auth -n '__servetel_auth_operand -' -a version -d 'Show the version'
+complete -c servetel-auth -n '__servetel_auth_operand help' -a 'login refresh show status logout exec schedule help version'
 complete -c servetel-auth -n '__servetel_auth_operand schedule' -a 'cron systemd'
 complete -c servetel-auth -n '__servetel_auth_operand exec' -a '(__servetel_auth_program)'
 
@@ -126,6 +129,7 @@ complete -c servetel-auth -n '__servetel_auth_takes "login refresh" --print' -l 
 complete -c servetel-auth -n '__servetel_auth_takes "refresh show exec schedule" --min-ttl' -l min-ttl -x -d 'Least time that the token lasts'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh show status" --json' -l json -d 'Print JSON'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh logout schedule" --all' -l all -d 'Every profile'
+complete -c servetel-auth -n '__servetel_auth_takes logout --yes' -l yes -d 'With --all: do not ask'
 complete -c servetel-auth -n '__servetel_auth_takes refresh --jobs' -l jobs -x -d 'With --all: requests at once'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh schedule" --on-change' -l on-change -x -d 'Run a command with a new token on its stdin'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh schedule" --adopt' -l adopt -x -d 'First take the token that a command prints'
@@ -148,7 +152,7 @@ complete -c servetel-auth -n '__servetel_auth_takes "login refresh show exec" --
 
 # ---- every command's ----
 
-set -l all '- login refresh show status logout exec schedule'
+set -l all '- login refresh show status logout exec schedule help version'
 complete -c servetel-auth -n "__servetel_auth_takes '$all' -p --profile" -s p -l profile -x -a '(__servetel_auth_profiles)' -d 'Which account'
 complete -c servetel-auth -n "__servetel_auth_takes '$all' -f --file" -s f -l file -rF -d 'The cache file'
 complete -c servetel-auth -n "__servetel_auth_takes '$all' -q --quiet" -s q -l quiet -d 'Only errors on stderr'

@@ -15,7 +15,6 @@
  *         command         command_fresh_profile()  what several commands share
  *         options         options_parse()          the one table of options
  *         status_table    status_table()           what `status` shows, drawn
- *         nearest         nearest()                did you mean
  *         token_file      token_file_open()        the private file of `exec --keep-fresh`
  *     renewal/            the one path on which a token changes
  *         renew           renew()                  the whole renewal, in one straight function
@@ -46,6 +45,7 @@
  *         mem             mem_new()                memory that is wiped
  *         json            json_parse_object()      cJSON with its traps closed
  *         text            text_clean()             text from elsewhere, made harmless
+ *         nearest         nearest()                did you mean
  *         clock           clock_epoch_s()          the two clocks
  *         fd              fd_open()                descriptors that survive signals and do not leak
  *         msg             msg_write()              the only writer to stderr
@@ -59,26 +59,55 @@
 #include <unistd.h>
 
 #include "base/msg.h"
+#include "base/nearest.h"
 #include "base/process.h"
 #include "base/signals.h"
 #include "commands/command.h"
-#include "commands/nearest.h"
+
+static int cmd_help(const struct options *options);
+static int cmd_version(const struct options *options);
 
 static const struct command commands[] = {
     {"login", FOR_LOGIN, cmd_login, "", 0, 0, false, "get a token and cache it",
      "The password comes from the first of: --password-stdin, --password-file,\n"
-     "--password-command, what the profile remembers, a prompt on the terminal.\n"},
+     "--password-command, what the profile remembers, a prompt on the terminal.\n",
+     "  servetel-auth login -e you@example.com\n"
+     "  servetel-auth login -p sales --password-command 'pass show servetel'\n"
+     "  servetel-auth login --token-stdin <token\n"},
     {"refresh", FOR_REFRESH, cmd_refresh, "", 0, 0, false,
-     "exchange the cached token for a new one", ""},
+     "exchange the cached token for a new one", "",
+     "  servetel-auth refresh --min-ttl 30m\n"
+     "  servetel-auth refresh --all --jobs 32\n"
+     "  servetel-auth refresh --on-change 'etcdctl put servetel/token'\n"},
     {"show", FOR_SHOW, cmd_show, "", 0, 0, false,
-     "print a token that is valid now, renewed first if it must be", ""},
+     "print a token that is valid now, renewed first if it must be", "",
+     "  token=$(servetel-auth show)\n"
+     "  servetel-auth show --format curl | curl -K - https://api.servetel.in/v1/...\n"
+     "  servetel-auth show --json | jq .expires_in\n"},
     {"status", FOR_STATUS, cmd_status, "", 0, 0, false,
-     "say what is cached, for whom, and for how long it lasts", ""},
-    {"logout", FOR_LOGOUT, cmd_logout, "", 0, 0, false, "forget what is cached", ""},
+     "say what is cached, for whom, and for how long it lasts", "",
+     "  servetel-auth status\n"
+     "  servetel-auth status -p sales --json | jq '.profiles[0].state'\n"},
+    {"logout", FOR_LOGOUT, cmd_logout, "", 0, 0, false, "forget what is cached", "",
+     "  servetel-auth logout -p sales\n"
+     "  servetel-auth logout --all --yes\n"},
     {"exec", FOR_EXEC, cmd_exec, "[--] PROGRAM [ARG]...", 1, -1, true,
-     "run a program with a fresh token in SERVETEL_TOKEN", ""},
+     "run a program with a fresh token in SERVETEL_TOKEN", "",
+     "  servetel-auth exec -- ./report.py\n"
+     "  servetel-auth exec --keep-fresh -- ./dialer\n"},
     {"schedule", FOR_SCHEDULE, cmd_schedule, "cron|systemd", 1, 1, false,
-     "print a crontab line or systemd units that keep the token fresh", ""},
+     "print a crontab line or systemd units that keep the token fresh",
+     "How to install them: servetel-auth(1), schedule.\n",
+     "  servetel-auth schedule cron\n"
+     "  servetel-auth schedule cron -p sales --min-ttl 20m\n"
+     "  servetel-auth schedule systemd --all\n"},
+    {"help", FOR_HELP, cmd_help, "[COMMAND]", 0, 1, false,
+     "show the help of the program, or of a command", "",
+     "  servetel-auth help refresh\n"
+     "  servetel-auth refresh --help\n"},
+    {"version", FOR_VERSION, cmd_version, "", 0, 0, false, "show the version", "",
+     "  servetel-auth version\n"
+     "  servetel-auth --version\n"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -97,7 +126,7 @@ static void usage(struct buffer *text)
         buffer_put(text, line);
     }
     buffer_put(text,
-               "\nservetel-auth COMMAND --help tells a command's options; servetel-auth(1) all.\n");
+               "\nservetel-auth help COMMAND tells a command's options; servetel-auth(1) all.\n");
 }
 
 static void command_help(const struct command *command, struct buffer *text)
@@ -109,6 +138,8 @@ static void command_help(const struct command *command, struct buffer *text)
 
     buffer_put(text, head);
     options_help(command->user, text);
+    buffer_put(text, "\nExamples:\n");
+    buffer_put(text, command->examples);
     mem_free(head);
 }
 
@@ -135,18 +166,41 @@ static int print_help(const struct command *command, int fd)
 static const struct command *find_command(const char *name)
 {
     const char *names[COMMAND_COUNT + 1] = {NULL}, *meant;
+    struct buffer list = BUFFER(HELP_MAX);
 
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         names[i] = commands[i].name;
-        if (strcmp(names[i], name) == 0)
+        if (strcmp(names[i], name) == 0) {
+            buffer_clear(&list);
             return &commands[i];
+        }
+        buffer_put(&list, i > 0 ? ", " : "");
+        buffer_put(&list, names[i]);
     }
     meant = nearest(name, names);
-    if (meant != NULL)
-        msg_error("unknown command '%s': did you mean '%s'?", name, meant);
-    else
-        msg_error("unknown command '%s' (see servetel-auth --help)", name);
+    msg_error("unknown command '%s'%s%s%s (commands: %s)", name,
+              meant != NULL ? ": did you mean '" : "", meant != NULL ? meant : "",
+              meant != NULL ? "'?" : "", buffer_text(&list));
+    buffer_clear(&list);
     return NULL;
+}
+
+static int cmd_help(const struct options *options)
+{
+    const struct command *command = NULL;
+
+    if (options->operand_count > 0) {
+        command = find_command(options->operands[0]);
+        if (command == NULL)
+            return result_exit_code(RESULT_USAGE);
+    }
+    return print_help(command, STDOUT_FILENO);
+}
+
+static int cmd_version(const struct options *options)
+{
+    (void)options;
+    return command_print("servetel-auth " VERSION);
 }
 
 /* Operands are not repeated in messages: one may be a password that was typed there. */
@@ -170,26 +224,26 @@ static int run_command(int argc, char **argv)
     struct error error;
     int index, code;
 
-    if (options_parse_first(&options, argc, argv, &index, &error) != RESULT_OK) {
+    if (options_find_command(&options, argc, argv, &index, &error) != RESULT_OK) {
         msg_error("%s (see servetel-auth --help)", error.text);
         return result_exit_code(error.result);
     }
     if (options.version)
-        return command_print("servetel-auth " VERSION);
+        return cmd_version(&options);
     if (index >= argc)
         return print_help(NULL, options.help ? STDOUT_FILENO : STDERR_FILENO);
     command = find_command(argv[index]);
     if (command == NULL)
         return result_exit_code(RESULT_USAGE);
-    if (options_parse(&options, command->user, command->name, command->takes_program, argc - index,
-                      argv + index, &error) != RESULT_OK) {
+    if (options_parse(&options, command->user, command->takes_program, argc, argv, index, &error) !=
+        RESULT_OK) {
         msg_error("%s (see servetel-auth %s --help)", error.text, command->name);
         return result_exit_code(error.result);
     }
     if (options.help)
         return print_help(command, STDOUT_FILENO);
     if (options.version)
-        return command_print("servetel-auth " VERSION);
+        return cmd_version(&options);
     msg_set_level(options.verbose ? MSG_VERBOSE : options.quiet ? MSG_QUIET : MSG_NORMAL);
     code = check_operands(command, &options);
     return code != 0 ? code : command->run(&options);

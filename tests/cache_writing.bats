@@ -196,7 +196,7 @@ teardown() { test_teardown; }
     assert_stdout_empty
     try show
     assert_failed 3
-    try logout --all
+    try logout --all --yes
     assert_done
     [ ! -e "$DIR/other.json" ]
     rm -rf "$DIR"

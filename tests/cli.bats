@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The command line: usage, help, options, and what is refused before anything is sent.
+# The command line: options, their values, and what is refused before anything is sent.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 # shellcheck disable=SC2154 # status, output and stderr are set by capture
 # shellcheck disable=SC2016 # $now is jq's, the words of sh -c are the inner shell's
@@ -14,92 +14,6 @@ teardown_file() { server_stop; }
 setup() { test_setup; }
 
 teardown() { test_teardown; }
-
-COMMANDS='login refresh show status logout exec schedule'
-
-# ---------------------------------------------------------------------------------------- help and usage
-
-@test "without a command: usage on stderr, status 2" {
-    local command
-    for options in '' '-q' '-p work' '--'; do
-        # shellcheck disable=SC2086 # a list of words
-        try $options
-        assert_failed 2
-        assert_stderr_has usage
-        for command in $COMMANDS; do
-            assert_stderr_has "$command"
-        done
-    done
-}
-
-@test "--help names every command on stdout, status 0" {
-    local command
-    try --help
-    assert_done
-    assert_stderr_empty
-    for command in $COMMANDS; do
-        grep -Eq "^ *$command  " <<<"$output" || fail_with_run "no line for $command"
-    done
-}
-
-@test "each command's --help names its options on stdout, status 0" {
-    local network='api-url timeout retries cacert auth-scheme' common='profile file quiet verbose'
-    local command options option
-    while read -r command options; do
-        try "$command" --help
-        assert_done
-        assert_stderr_empty
-        assert_stdout_has "servetel-auth $command"
-        for option in $options $common; do
-            assert_stdout_has "--$option"
-        done
-    done <<EOT
-login email password-stdin password-file password-command forget-source token-stdin token-command print no-cache $network
-refresh min-ttl print json all jobs on-change complain-below dry-run $network
-show min-ttl cached format no-newline json claims $network
-status json
-logout all
-exec min-ttl keep-fresh $network
-schedule
-EOT
-    try --help show # the help of the program, or of the command
-    assert_done
-    assert_nothing_sent
-}
-
-@test "help comes whatever the environment says, and a bad variable is named" {
-    export SERVETEL_PROFILE=/x SERVETEL_API_URL=ftp://x
-    try refresh --help
-    assert_done
-    assert_stderr_empty
-    try refresh --version
-    assert_done
-    try refresh
-    assert_failed 2
-    SERVETEL_PROFILE='' try refresh
-    assert_failed 2
-    assert_stderr_has 'SERVETEL_API_URL: the API URL must start with https://'
-}
-
-@test "a file named without a directory is no profile's name in what a message advises" {
-    local name
-    for name in work default cache.json; do
-        try show -f "$name"
-        assert_failed 3
-        assert_stderr_has "run servetel-auth login -f $name"
-    done
-}
-
-@test "--version is one line on stdout, status 0, wherever it stands" {
-    try --version
-    assert_done
-    assert_stderr_empty
-    [[ "$output" =~ ^servetel-auth\ [0-9]+\.[0-9]+ ]] || fail_with_run "not a version"
-    local version=$output
-    try show --version
-    assert_done
-    assert_stdout "$version"
-}
 
 # --------------------------------------------------------------------------------------- options' places
 
@@ -136,51 +50,6 @@ EOT
     try show -p work -- --cached
     assert_failed 2
     assert_stderr_has argument
-}
-
-@test "an unknown command is 2, with the one that was probably meant" {
-    local typed meant
-    while read -r typed meant; do
-        try "$typed"
-        assert_failed 2
-        assert_stderr_has "'$typed'"
-        assert_stderr_has "'$meant'"
-    done <<'EOT'
-shw show
-logn login
-refesh refresh
-stauts status
-exce exec
-EOT
-    try frobnicate
-    assert_failed 2
-    assert_stderr_lacks 'did you mean'
-    try ''
-    assert_failed 2
-    try --json show # an option of a command's, but which command comes later
-    [ "$status" = 0 ] || [ "$status" = 2 ] || [ "$status" = 3 ] || fail_with_run "neither taken nor refused"
-}
-
-@test "an unknown option is 2, with the one that was probably meant" {
-    try show --jsno
-    assert_failed 2
-    assert_stderr_has "'--jsno'"
-    assert_stderr_has "'--json'"
-    try login --pasword-stdin
-    assert_failed 2
-    assert_stderr_has "'--password-stdin'"
-    try show --zzzzzz
-    assert_failed 2
-    assert_stderr_lacks 'did you mean'
-    try -Z show
-    assert_failed 2
-    assert_stderr_has Z
-    try show -Z
-    assert_failed 2
-    assert_stderr_has Z
-    try login --insecure # certificate checks cannot be turned off
-    assert_failed 2
-    assert_nothing_sent
 }
 
 @test "an option of another command is 2, and named" {
@@ -244,6 +113,8 @@ EOT
             assert_stderr_has "$name"
         done
     done <<'EOT'
+show -p work -f x:--profile --file
+-f x.json logout -p work:--profile --file
 refresh --all -p work:--all --profile
 refresh --all --file x:--all --file
 refresh --all --print:--all --print

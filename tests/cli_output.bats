@@ -32,6 +32,8 @@ login --passwrod=hunter2
 login you@example.test hunter2
 login --password-stdin=hunter2
 login --token=hunter2
+login -phunter2!
+login --profile=hunter2!
 login --token-stdin hunter2
 refresh --token=hunter2
 refresh hunter2

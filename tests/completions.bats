@@ -79,7 +79,7 @@ EOT
 
 commands_and_options() {
     cat <<'EOT'
-offers 'servetel-auth ' login refresh show status logout exec schedule
+offers 'servetel-auth ' login refresh show status logout exec schedule help version
 completes 'servetel-auth sched' 'servetel-auth schedule '
 completes 'servetel-auth -q --profile work ref' 'servetel-auth -q --profile work refresh '
 adds_nothing 'servetel-auth show logi'
@@ -99,6 +99,10 @@ completes 'servetel-auth show --format cu' 'servetel-auth show --format curl '
 completes 'servetel-auth show --format=hea' 'servetel-auth show --format=header '
 completes 'servetel-auth refresh --auth-scheme b' 'servetel-auth refresh --auth-scheme bearer '
 offers 'servetel-auth schedule ' cron systemd
+offers 'servetel-auth help ' login refresh show status logout exec schedule
+completes 'servetel-auth -q help sched' 'servetel-auth -q help schedule '
+completes 'servetel-auth logout --all --y' 'servetel-auth logout --all --yes '
+adds_nothing 'servetel-auth help show ref' 'servetel-auth version sh'
 completes 'servetel-auth schedule --all cr' 'servetel-auth schedule --all cron '
 adds_nothing 'servetel-auth schedule cron sys'
 # What is free text.

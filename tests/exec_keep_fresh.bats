@@ -212,7 +212,7 @@ gate_open() { kill -USR2 "$GATE_PID"; }
     pid="$BG_PID"
     cd .servetel-auth
     other=.other.json.exec.0123cdef
-    for name in 'login -q' 'refresh -q' 'logout -q' 'refresh -q --all' 'logout -q --all'; do
+    for name in 'login -q' 'refresh -q' 'logout -q' 'refresh -q --all' 'logout -q --all --yes'; do
         left=.default.json.exec.0123abcd
         touch "$left" "$left.token" "$left.token.tmp" "$other" "$other.token"
         touch .default.json.exec.12 .default.json.exec.0123abcx .exec.0123abcd x.default.json.exec.0123abcd
@@ -226,7 +226,7 @@ gate_open() { kill -USR2 "$GATE_PID"; }
             [ ! -e "$also" ] || fail_with "$name left $also"
         done
         case $name in
-        *--all) [ ! -e "$other" ] && [ ! -e "$other.token" ] ;;
+        *--all*) [ ! -e "$other" ] && [ ! -e "$other.token" ] ;;
         *) [ -e "$other" ] && [ -e "$other.token" ] ;;
         esac
         for also in .default.json.exec.12 .default.json.exec.0123abcx .exec.0123abcd x.default.json.exec.0123abcd; do
@@ -243,7 +243,7 @@ gate_open() { kill -USR2 "$GATE_PID"; }
 
 @test "what is left beside a cache that is a link is removed there, and in the profiles' directory" {
     local name left
-    for name in 'logout -q --all' 'logout -q' 'refresh -q --all'; do
+    for name in 'logout -q --all --yes' 'logout -q' 'refresh -q --all'; do
         rm -rf elsewhere .servetel-auth
         mkdir -m 700 elsewhere .servetel-auth
         ln -s ../elsewhere/default.json .servetel-auth/default.json
@@ -255,7 +255,7 @@ gate_open() { kill -USR2 "$GATE_PID"; }
         servetel-auth $name
         [ ! -e "${left% *}" ] || fail_with "$name left ${left% *}"
         case $name in
-        *--all) [ ! -e "${left#* }" ] || fail_with "$name left ${left#* }" ;;
+        *--all*) [ ! -e "${left#* }" ] || fail_with "$name left ${left#* }" ;;
         esac
     done
 }

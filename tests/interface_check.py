@@ -56,6 +56,8 @@ def from_help(program):
         kinds = re.match(r"usage: .*\[OPTION\]\.\.\. ([a-z|]+)$", text, re.M)
         if kinds:
             facts.values(command, "the operand", kinds[1].split("|"))
+        if text.split("\n")[0].endswith(" [COMMAND]"):
+            facts.values(command, "the operand", commands)
         title = ""
         own[command] = set()
         for line in text.split("\n"):

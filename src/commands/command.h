@@ -17,7 +17,8 @@ struct command {
     int least_operands, most_operands;         /* most -1: any number */
     bool takes_program;                        /* the first operand ends the options */
     const char *summary;
-    const char *details; /* further lines of the help */
+    const char *details;  /* further lines of the help */
+    const char *examples; /* its last lines */
 };
 
 int cmd_login(const struct options *options);

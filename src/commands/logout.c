@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* logout: removes what is cached, under the lock, so that no renewal under way brings it back. */
+#include <strings.h>
+
 #include "base/clock.h"
 #include "base/msg.h"
 #include "base/signals.h"
 #include "commands/command.h"
 #include "commands/token_file.h"
+#include "input/source.h"
 #include "store/lock.h"
 
-/* sweeps: what was handed to programs by keepers that died, too; it costs a look at each file. */
-static enum result forget(const char *profile, const char *file, bool sweeps, struct error *error)
+/* RESULT_NO_TOKEN where nothing was cached. is_one: of --all the count is told, and what was handed
+ * to programs by keepers that died is swept at the end: it costs a look at each file. */
+static enum result forget(const char *profile, const char *file, bool is_one, struct error *error)
 {
     struct cache cache;
     enum result result = cache_open(&cache, profile, file, error);
@@ -19,51 +23,77 @@ static enum result forget(const char *profile, const char *file, bool sweeps, st
         result = cache_lock_by(&cache, clock_monotonic_ms() + OPTION_TIMEOUT_S * 1000, error);
     if (result == RESULT_OK)
         result = cache_remove(&cache, error);
-    if (result == RESULT_OK)
+    if (result == RESULT_OK && is_one)
         msg_note("forgot the token of '%s'", cache.name);
-    else if (result == RESULT_NO_TOKEN)
-        msg_note("no token was cached for '%s'", cache.name);
-    if (sweeps || cache_is_linked(&cache))
+    if (result == RESULT_NO_TOKEN && is_one) {
+        char *meant = cache_meant(&cache);
+
+        msg_note("no token was cached for '%s'%s", cache.name, meant);
+        mem_free(meant);
+    }
+    if (is_one || cache_is_linked(&cache))
         token_file_sweep(&cache);
     cache_close(&cache);
-    return result == RESULT_NO_TOKEN ? RESULT_OK : result;
+    return result;
 }
 
-static int forget_all(void)
+/* A person is asked; who cannot be must have said so. */
+static enum result confirm(size_t count, struct error *error)
 {
-    enum result worst = RESULT_OK;
+    struct buffer answer = BUFFER(64);
+    char *prompt = mem_format("Forget %zu profile%s, with what is remembered of passwords? [y/N] ",
+                              count, count == 1 ? "" : "s");
+    enum result result = source_ask(prompt, true, &answer, error);
+
+    if (result == RESULT_USAGE)
+        error_set(error, result, "there is no terminal to ask on: give --yes with --all");
+    else if (result == RESULT_OK && strcasecmp(buffer_text(&answer), "y") != 0 &&
+             strcasecmp(buffer_text(&answer), "yes") != 0)
+        result = error_set(error, RESULT_FAILED, "nothing was forgotten");
+    mem_free(prompt);
+    buffer_clear(&answer);
+    return result;
+}
+
+static int forget_all(bool asks)
+{
+    size_t count, forgotten = 0;
     struct error error;
-    size_t count;
     char **names;
+    enum result worst = cache_list(&names, &count, &error);
+    bool begins;
 
-    if (cache_list(&names, &count, &error) != RESULT_OK)
-        worst = error.result;
+    if (worst == RESULT_OK && asks && count > 0)
+        worst = confirm(count, &error);
+    begins = worst == RESULT_OK;
     for (size_t i = 0; i < count; i++) {
-        struct error one;
-        enum result result = forget(names[i], NULL, false, &one);
+        enum result result = begins ? forget(names[i], NULL, false, &error) : worst;
 
-        if (result != RESULT_OK)
-            msg_error("%s", one.text);
-        worst = result_worse(worst, result);
+        if (begins && result != RESULT_OK && result != RESULT_NO_TOKEN) {
+            msg_error("%s", error.text);
+            worst = result_worse(worst, result);
+        }
+        forgotten += result == RESULT_OK;
         mem_free(names[i]);
     }
     mem_free(names);
+    if (!begins)
+        return command_fail(&error);
     token_file_sweep_all();
-    if (count == 0 && worst != RESULT_OK)
-        msg_error("%s", error.text);
+    msg_note("forgot %zu of %zu profile%s", forgotten, count, count == 1 ? "" : "s");
     return result_exit_code(worst);
 }
 
 int cmd_logout(const struct options *options)
 {
     struct error error;
+    enum result result;
 
     signals_catch();
     if (options->all && (options->profile_is_flag || options->file_is_flag))
         return command_misuse("--all goes with neither --profile nor --file");
     if (options->all)
-        return forget_all();
-    if (forget(command_profile(options), options->file, true, &error) != RESULT_OK)
-        return command_fail(&error);
-    return 0;
+        return forget_all(!options->yes);
+    result = forget(command_profile(options), options->file, true, &error);
+    return result == RESULT_OK || result == RESULT_NO_TOKEN ? 0 : command_fail(&error);
 }

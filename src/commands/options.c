@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commands/nearest.h"
+#include "base/nearest.h"
 #include "store/profile.h"
 #include "store/url.h"
 
@@ -30,23 +30,27 @@ struct option_spec {
 #define AT(member) offsetof(struct options, member)
 
 static const struct option_spec specs[] = {
-    {"email", 'e', "ADDRESS", TEXT, AT(email), FOR_LOGIN, "the login ID (default: the profile's)",
-     .variable = "SERVETEL_EMAIL"},
+    {"email", 'e', "ADDRESS", TEXT, AT(email), FOR_LOGIN,
+     "the login ID (default: the profile's, else asked for)", .variable = "SERVETEL_EMAIL"},
     {"password-stdin", 0, NULL, FLAG, AT(password_stdin), FOR_LOGIN,
      "read the password from stdin's first line"},
     {"password-file", 0, "FILE", TEXT, AT(password_file), FOR_LOGIN,
-     "read it from the file's first line, now and at unattended logins"},
+     "read it from the file's first line, now and at unattended logins (default: the profile's)"},
     {"password-command", 0, "COMMAND", TEXT, AT(password_command), FOR_LOGIN,
-     "run COMMAND for it, now and at unattended logins"},
+     "run COMMAND for it, now and at unattended logins (default: the profile's)"},
     {"token-stdin", 0, NULL, FLAG, AT(token_stdin), FOR_LOGIN,
      "take a token from stdin instead of logging in"},
     {"token-command", 0, "COMMAND", TEXT, AT(token_command), FOR_LOGIN,
-     "take the token that COMMAND prints, now and at every renewal"},
+     "take the token that COMMAND prints, now and at every renewal (default: the profile's)"},
     {"forget-source", 0, NULL, FLAG, AT(forget_source), FOR_LOGIN,
      "forget where the password comes from"},
     {"no-cache", 0, NULL, FLAG, AT(no_cache), FOR_LOGIN, "print the token and write no file"},
-    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s),
-     FOR_REFRESH | FOR_SHOW | FOR_EXEC | FOR_SCHEDULE, "renew a token that lasts less"},
+    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s), FOR_REFRESH,
+     "renew a token that lasts no longer (default: any token)"},
+    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s), FOR_SHOW | FOR_EXEC,
+     "a promise: the token lasts so long (default: 60s or a tenth of its life, and no promise)"},
+    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s), FOR_SCHEDULE,
+     "renew a token that lasts no longer (default: half of its life)"},
     {"print", 0, NULL, FLAG, AT(print), FOR_LOGIN | FOR_REFRESH, "print the token on stdout"},
     {"cached", 0, NULL, FLAG, AT(cached), FOR_SHOW, "never use the network"},
     {"format", 0, "token|header|curl|env", CHOICE, AT(format), FOR_SHOW,
@@ -55,16 +59,17 @@ static const struct option_spec specs[] = {
     {"claims", 0, NULL, FLAG, AT(claims), FOR_SHOW, "print the token's decoded payload instead"},
     {"json", 0, NULL, FLAG, AT(json), FOR_REFRESH | FOR_SHOW | FOR_STATUS, "print JSON"},
     {"all", 0, NULL, FLAG, AT(all), FOR_REFRESH | FOR_LOGOUT | FOR_SCHEDULE, "every profile"},
+    {"yes", 0, NULL, FLAG, AT(yes), FOR_LOGOUT, "with --all: do not ask"},
     {"jobs", 0, "N", NUMBER, AT(jobs), FOR_REFRESH,
      "with --all: so many requests at once (default: 16)", .least = 1, .most = 1000},
     {"on-change", 0, "COMMAND", TEXT, AT(on_change), FOR_REFRESH | FOR_SCHEDULE,
-     "run COMMAND with a new token on its stdin"},
+     "run COMMAND with a new token on its stdin (default: none)"},
     {"adopt", 0, "COMMAND", TEXT, AT(adopt), FOR_REFRESH | FOR_SCHEDULE,
-     "first take the token that COMMAND prints, if it is fresher"},
+     "first take the token that COMMAND prints, if it is fresher (default: none)"},
     {"rejected-stdin", 0, NULL, FLAG, AT(rejected_stdin), FOR_REFRESH,
      "the API refused the token on stdin: renew it if it is the cached one"},
     {"complain-below", 0, "DURATION", DURATION, AT(complain_below_s), FOR_REFRESH,
-     "be silent about temporary failures while the token lasts longer"},
+     "be silent about temporary failures while the token lasts longer (default: never)"},
     {"dry-run", 0, NULL, FLAG, AT(dry_run), FOR_REFRESH, "say what would be done, send nothing"},
     {"keep-fresh", 0, NULL, FLAG, AT(keep_fresh), FOR_EXEC,
      "keep a valid token in the file SERVETEL_TOKEN_FILE while PROGRAM runs"},
@@ -75,12 +80,12 @@ static const struct option_spec specs[] = {
     {"retries", 0, "N", NUMBER, AT(retries), FOR_NETWORK,
      "further tries where that is safe (default: 2)", .most = 100},
     {"cacert", 0, "FILE", TEXT, AT(cacert), FOR_NETWORK,
-     "trust these certificates, not the system's"},
+     "trust these certificates (default: the system's)"},
     {"auth-scheme", 0, "raw|bearer", CHOICE, AT(auth_scheme), FOR_NETWORK,
-     "the form of a refresh's Authorization header"},
+     "the form of a refresh's Authorization header (default: the one that worked last)"},
     {"profile", 'p', "NAME", PROFILE, AT(profile), FOR_ALL, "which account (default: default)",
      .variable = "SERVETEL_PROFILE"},
-    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL, "the cache file, in place of a profile's",
+    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL, "the cache file (default: the profile's)",
      .variable = "SERVETEL_AUTH_FILE"},
     {"quiet", 'q', NULL, FLAG, AT(quiet), FOR_ALL, "only errors on stderr"},
     {"verbose", 'v', NULL, FLAG, AT(verbose), FOR_ALL,
@@ -152,10 +157,10 @@ static enum result set_value(struct options *options, const struct option_spec *
         break;
     case PROFILE:
         if (!profile_name_is_valid(value))
-            return error_set(error, RESULT_USAGE,
-                             "%s '%s' is no profile name: up to 128 letters, digits and ._@+- "
-                             "after a letter or digit",
-                             source, value);
+            return error_set(error, RESULT_USAGE, /* who types -pPASSWORD is not to read it here */
+                             "%s needs a profile's name: up to 128 letters, digits and ._@+-, the "
+                             "first a letter or digit",
+                             source);
         break;
     case CHOICE:
         if (!is_choice(spec->argument, value))
@@ -229,7 +234,8 @@ static void reset_getopt(void)
 #endif
 }
 
-/* users: options that none of these commands takes are unknown. stop_at_operand: '+'. */
+/* users: options that none of these commands takes are unknown. stop_at_operand: '+'. given NULL:
+ * only flags are set; a name may have several meanings then. */
 static enum result run_getopt(struct options *options, int users, bool stop_at_operand, int argc,
                               char **argv, bool given[SPEC_COUNT], struct error *error)
 {
@@ -261,11 +267,11 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
     shorts[short_len] = '\0';
     reset_getopt();
     while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        const char *typed = argv[optind - 1];
         char source[64];
         size_t i = 0;
 
         if (id == ':' || id == '?') {
-            const char *typed = argv[optind - 1];
             char letter[2] = {(char)optopt, '\0'};
             bool is_known = optopt >= FIRST_ID;
 
@@ -281,23 +287,29 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
         }
         if (id >= FIRST_ID) {
             i = (size_t)(id - FIRST_ID);
+            if (optarg == typed) /* as a word of its own */
+                typed = argv[optind - 2];
+            /* getopt_long takes an abbreviation, which would mean another option, or none, once
+             * there is a new one. */
+            if (strcspn(typed + 2, "=") != strlen(specs[i].name))
+                return error_set(error, RESULT_USAGE, "unknown option '%.*s': did you mean '--%s'?",
+                                 (int)strcspn(typed, "="), typed, specs[i].name);
         } else {
             while (specs[i].letter != id)
                 i++;
         }
+        if (given == NULL && specs[i].kind != FLAG)
+            continue;
         snprintf(source, sizeof source, "--%s", specs[i].name);
         if (set_value(options, &specs[i], source, optarg, error) != RESULT_OK)
             return error->result;
-        given[i] = true;
+        if (given != NULL)
+            given[i] = true;
     }
     return RESULT_OK;
 }
 
-/* Which options were given before the command's name: one command line, one program. */
-static bool given_first[SPEC_COUNT];
-
-enum result options_parse_first(struct options *options, int argc, char **argv, int *index,
-                                struct error *error)
+static void forget(struct options *options)
 {
     *options = (struct options){
         .timeout_s = OPTION_UNSET,
@@ -306,7 +318,13 @@ enum result options_parse_first(struct options *options, int argc, char **argv, 
         .jobs = OPTION_UNSET,
         .complain_below_s = OPTION_UNSET,
     };
-    if (run_getopt(options, FOR_ALL, true, argc, argv, given_first, error) != RESULT_OK)
+}
+
+enum result options_find_command(struct options *options, int argc, char **argv, int *index,
+                                 struct error *error)
+{
+    forget(options);
+    if (run_getopt(options, FOR_ALL, true, argc, argv, NULL, error) != RESULT_OK)
         return error->result;
     *index = optind;
     return RESULT_OK;
@@ -331,19 +349,19 @@ static enum result read_environment(struct options *options, int user, const boo
     return RESULT_OK;
 }
 
-enum result options_parse(struct options *options, int user, const char *name, bool takes_program,
-                          int argc, char **argv, struct error *error)
+enum result options_parse(struct options *options, int user, bool takes_program, int argc,
+                          char **argv, int index, struct error *error)
 {
     bool given[SPEC_COUNT] = {false};
 
-    if (run_getopt(options, user, takes_program, argc, argv, given, error) != RESULT_OK)
+    forget(options);
+    if (run_getopt(options, user, true, index, argv, given, error) != RESULT_OK ||
+        run_getopt(options, user, takes_program, argc - index, argv + index, given, error) !=
+            RESULT_OK)
         return error->result;
-    options->operands = argv + optind;
-    options->operand_count = argc - optind;
+    options->operands = argv + index + optind;
+    options->operand_count = argc - index - optind;
     for (size_t i = 0; i < SPEC_COUNT; i++) {
-        if (given_first[i] && (specs[i].users & user) == 0)
-            return error_set(error, RESULT_USAGE, "%s takes no option '--%s'", name, specs[i].name);
-        given[i] = given[i] || given_first[i];
         if (given[i] && specs[i].offset == AT(profile))
             options->profile_is_flag = true;
         if (given[i] && specs[i].offset == AT(file))
@@ -353,30 +371,46 @@ enum result options_parse(struct options *options, int user, const char *name, b
     }
     if (options->help || options->version)
         return RESULT_OK; /* whatever the environment says */
+    if (options->profile_is_flag && options->file_is_flag)
+        return error_set(error, RESULT_USAGE,
+                         "--profile does not go with --file, which is the cache itself");
     return read_environment(options, user, given, error);
 }
 
 /* ---- help ---- */
 
-/* Where the texts begin; the longest option ends before it. */
+/* Where the texts begin, and where they end on any terminal. */
 #define HELP_COLUMN 34
+#define HELP_WIDTH 80
 
-static void add_line(struct buffer *text, const struct option_spec *spec)
+static void add_option(struct buffer *text, const struct option_spec *spec)
 {
-    char head[96], line[320];
+    const char *variable = spec->variable;
+    char *head = mem_format("  %c%c%s --%s%s%s", spec->letter != 0 ? '-' : ' ',
+                            spec->letter != 0 ? spec->letter : ' ', spec->letter != 0 ? "," : " ",
+                            spec->name, spec->argument != NULL ? " " : "",
+                            spec->argument != NULL ? spec->argument : "");
+    char *words = mem_format("%s%s%s%s", spec->help, variable != NULL ? " [" : "",
+                             variable != NULL ? variable : "", variable != NULL ? "]" : "");
+    int column = (int)strlen(head), len, gap;
+    char word[128];
 
-    snprintf(head, sizeof head, "  %c%c%s --%s%s%s", spec->letter != 0 ? '-' : ' ',
-             spec->letter != 0 ? spec->letter : ' ', spec->letter != 0 ? "," : " ", spec->name,
-             spec->argument != NULL ? " " : "", spec->argument != NULL ? spec->argument : "");
-    if (strlen(head) >= HELP_COLUMN)
-        snprintf(line, sizeof line, "%s\n%*s%s\n", head, HELP_COLUMN, "", spec->help);
-    else
-        snprintf(line, sizeof line, "%-*s%s\n", HELP_COLUMN, head, spec->help);
-    buffer_put(text, line);
-    if (spec->variable != NULL) {
-        snprintf(line, sizeof line, "%*s[%s]\n", HELP_COLUMN, "", spec->variable);
-        buffer_put(text, line);
+    buffer_put(text, head);
+    for (const char *at = words; *at != '\0'; at += len + (at[len] == ' ')) {
+        len = (int)strcspn(at, " ");
+        gap = at > words ? 1 : HELP_COLUMN - column;
+        if (gap < 1 || column + gap + len > HELP_WIDTH) {
+            buffer_put(text, "\n");
+            column = 0;
+            gap = HELP_COLUMN;
+        }
+        snprintf(word, sizeof word, "%*s%.*s", gap, "", len, at);
+        buffer_put(text, word);
+        column += gap + len;
     }
+    buffer_put(text, "\n");
+    mem_free(words);
+    mem_free(head);
 }
 
 /* group: FOR_ALL, FOR_NETWORK, or 0 for the command's own. */
@@ -392,7 +426,7 @@ static void add_group(struct buffer *text, const char *title, int user, int grou
             continue;
         buffer_put(text, any ? "" : title);
         any = true;
-        add_line(text, &specs[i]);
+        add_option(text, &specs[i]);
     }
 }
 
@@ -401,4 +435,12 @@ void options_help(int user, struct buffer *text)
     add_group(text, "\nOptions:\n", user, 0);
     add_group(text, "\nNetwork:\n", user, FOR_NETWORK);
     add_group(text, "\nEvery command takes:\n", user, FOR_ALL);
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if ((specs[i].users & user) != 0 && specs[i].kind == DURATION) {
+            buffer_put(text,
+                       "\nA DURATION is a whole number with s (seconds, as without a letter), "
+                       "m, h or d.\n");
+            break;
+        }
+    }
 }

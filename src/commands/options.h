@@ -22,9 +22,11 @@ enum option_users {
     FOR_STATUS = 8,
     FOR_LOGOUT = 16,
     FOR_EXEC = 32,
-    FOR_SCHEDULE = 64
+    FOR_SCHEDULE = 64,
+    FOR_HELP = 128,
+    FOR_VERSION = 256
 };
-#define FOR_ALL 127
+#define FOR_ALL 511
 #define FOR_NETWORK (FOR_LOGIN | FOR_REFRESH | FOR_SHOW | FOR_EXEC)
 
 #define OPTION_UNSET (-1)
@@ -43,7 +45,7 @@ struct options {
     const char *password_file, *password_command, *token_command;
     bool forget_source, no_cache;
 
-    bool print, json, all, dry_run;
+    bool print, json, all, yes, dry_run;
     int64_t min_ttl_s, jobs, complain_below_s;
     const char *on_change, *adopt;
     bool rejected_stdin;
@@ -62,16 +64,17 @@ struct options {
 #define OPTION_RETRIES 2
 #define OPTION_JOBS 16
 
-/* Options before the command's name; *index is then the name's place in argv (or argc). The users
- * of those options are checked by options_parse. */
-enum result options_parse_first(struct options *options, int argc, char **argv, int *index,
-                                struct error *error) MUST_CHECK;
-/* The options and operands after it; then the environment. user: the command's bit; takes_program:
- * the first operand ends the options, as for exec. argv[0] is the command's name. */
-enum result options_parse(struct options *options, int user, const char *name, bool takes_program,
-                          int argc, char **argv, struct error *error) MUST_CHECK;
+/* *index is the place of the command's name in argv (or argc). Of the options before it only the
+ * flags are set: what else they say depends on the command. */
+enum result options_find_command(struct options *options, int argc, char **argv, int *index,
+                                 struct error *error) MUST_CHECK;
+/* The options before and after the command's name and its operands; then the environment. user: the
+ * command's bit; takes_program: the first operand ends the options, as for exec. */
+enum result options_parse(struct options *options, int user, bool takes_program, int argc,
+                          char **argv, int index, struct error *error) MUST_CHECK;
 
-/* Lines for the help of the command: its own options, then those that every command takes. */
+/* Lines for the help of the command: its own options, then those that every command takes; what a
+ * DURATION is. */
 void options_help(int user, struct buffer *text);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/nearest.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "store/advice.h"
@@ -86,9 +87,10 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
         }
         if (*count == room) {
             room = room == 0 ? 16 : room * 2;
-            *names = mem_require(mem_realloc(*names, room * sizeof **names));
+            *names = mem_require(mem_realloc(*names, (room + 1) * sizeof **names));
         }
         (*names)[(*count)++] = name;
+        (*names)[*count] = NULL;
     }
     if (dir != NULL)
         closedir(dir);
@@ -96,6 +98,23 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
     if (*count > 1)
         qsort(*names, *count, sizeof **names, compare_names);
     return result;
+}
+
+char *cache_meant(const struct cache *cache)
+{
+    const char *meant = NULL;
+    struct error ignored;
+    char **names = NULL, *copy;
+    size_t count = 0;
+
+    if (strcmp(cache->name, cache->path) != 0 && /* not a file that was named */
+        cache_list(&names, &count, &ignored) == RESULT_OK && count > 0)
+        meant = nearest(cache->name, (const char *const *)names);
+    copy = meant != NULL ? mem_format(": did you mean '%s'?", meant) : mem_copy("");
+    for (size_t i = 0; i < count; i++)
+        mem_free(names[i]);
+    mem_free(names);
+    return copy;
 }
 
 /* Where path leads, links followed; the last one may dangle, then it is where a file would be
@@ -297,8 +316,13 @@ enum result cache_read(struct cache *cache, struct profile *profile, struct erro
     /* O_NONBLOCK: a FIFO must be refused, not waited for. */
     fd = fd_open(cache->target, O_RDONLY | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT) {
-        error_set(error, RESULT_NO_TOKEN, "no token is cached for '%s'", cache->name);
-        return advice_append_login(error, cache->name, cache->path, NULL);
+        char *meant = cache_meant(cache);
+
+        error_set(error, RESULT_NO_TOKEN, "no token is cached for '%s'%s", cache->name, meant);
+        if (*meant == '\0')
+            advice_append_login(error, cache->name, cache->path, NULL);
+        mem_free(meant);
+        return RESULT_NO_TOKEN;
     }
     if (fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));

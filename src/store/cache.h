@@ -51,7 +51,8 @@ char *cache_directory(struct error *error);
 /* Whether the cache is a link to a file elsewhere. */
 bool cache_is_linked(const struct cache *cache);
 
-/* The names of all profiles in the directory, sorted; free each and the list with mem_free. */
+/* The names of all profiles in the directory, sorted; free each and the list, which ends with NULL
+ * unless it is empty, with mem_free. */
 enum result cache_list(char ***names, size_t *count, struct error *error) MUST_CHECK;
 
 /* file: the cache file itself, or NULL for the profile's. cache_close() it in any case. */
@@ -59,6 +60,10 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
                        struct error *error) MUST_CHECK;
 void cache_close(struct cache *cache);
 
+/* Where there is no such profile, ": did you mean 'sales'?"; "" if no name is near. In wiped
+ * memory.
+ */
+char *cache_meant(const struct cache *cache);
 /* Whether there is anything to remove: RESULT_OK; RESULT_NO_TOKEN there is not; RESULT_LOCAL when
  * there is no telling, or it is no file of ours. */
 enum result cache_find(struct cache *cache, struct error *error) MUST_CHECK;

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "base/mem.h"
 #include "base/signals.h"
 #include "store/token.h"
@@ -19,22 +20,23 @@
 #define PAUSE_FIRST_MS 5
 #define PAUSE_MAX_MS 50
 
-/* And those above it. */
-static enum result make_directories(const char *path, struct error *error)
+/* above: those above it, too. */
+static enum result make_directories(const char *path, bool above, struct error *error)
 {
     const char *slash = strrchr(path, '/');
     char *parent = slash == NULL || slash == path ? NULL
                                                   : mem_format("%.*s", (int)(slash - path), path);
     bool made = mkdir(path, 0700) == 0;
 
-    if (!made && errno == ENOENT && parent != NULL && make_directories(parent, error) == RESULT_OK)
+    if (!made && errno == ENOENT && above && parent != NULL &&
+        make_directories(parent, true, error) == RESULT_OK)
         made = mkdir(path, 0700) == 0;
     mem_free(parent);
     /* A umask can only take away; this gives it back. */
     if (made ? chmod(path, 0700) == 0 : errno == EEXIST)
         return RESULT_OK;
-    return error_set(error, RESULT_LOCAL, "cannot make the directory '%s': %s", path,
-                     strerror(errno));
+    return error_set(error, RESULT_LOCAL, "cannot make the directory '%s': %s%s", path,
+                     strerror(errno), above ? "" : ": check HOME, or set SERVETEL_AUTH_DIR");
 }
 
 static enum result open_lock(const char *path, int flags, int *fd, struct error *error)
@@ -87,6 +89,9 @@ enum result lock_file(const char *path, int flags, int *fd, struct error *error)
 
 enum result cache_lock(struct cache *cache, struct error *error)
 {
+    /* A home that does not exist is a mistake; a place that was named is meant. */
+    bool is_named = strcmp(cache->name, cache->path) == 0 ||
+                    process_variable("SERVETEL_AUTH_DIR") != NULL;
     enum result result;
 
     if (cache->locked)
@@ -94,7 +99,7 @@ enum result cache_lock(struct cache *cache, struct error *error)
     do { /* again with the new file where the old one was removed: each turn needs a logout */
         if (cache->lock_fd < 0) {
             if (access(cache->dir_path, F_OK) < 0 && errno == ENOENT &&
-                make_directories(cache->dir_path, error) != RESULT_OK)
+                make_directories(cache->dir_path, is_named, error) != RESULT_OK)
                 return error->result;
             if (open_lock(cache->lock_path, O_CREAT, &cache->lock_fd, error) != RESULT_OK)
                 return error->result;

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "commands/options.h"
 
-#include "commands/nearest.h"
+#include "base/nearest.h"
 
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "unit.h"
 
@@ -36,61 +34,24 @@ static void forget_environment(void)
     unsetenv("SERVETEL_API_URL");
 }
 
-/* Without options before the command. */
-static void begin(void)
+/* What the command makes of these words, the first of which is the program's name. */
+static enum result parse_whole(int user, const char *words)
 {
-    char *nothing[] = {(char[]){"servetel-auth"}, NULL};
-    int index = 0;
+    int argc = split(words), index = 0;
 
-    if (options_parse_first(&options, 1, nothing, &index, &error) != RESULT_OK)
-        CHECK(false);
-    CHECK_INT(index, 1);
+    error = (struct error){0};
+    if (options_find_command(&options, argc, argv, &index, &error) != RESULT_OK)
+        return error.result;
+    return options_parse(&options, user, user == FOR_EXEC, argc, argv, index, &error);
 }
 
-/* What a command makes of these words, the first of which is its own name. */
+/* The same without options before the command, whose name is the first. */
 static enum result parse(int user, const char *words)
 {
-    begin();
-    error = (struct error){0};
-    return options_parse(&options, user, "refresh", user == FOR_EXEC, split(words), argv, &error);
-}
+    char whole[512];
 
-/* The same with words before the command, all after the program's name. What they leave behind
- * lasts as long as the process, as it should, so each gets its own. */
-static void in_child(void (*run)(void))
-{
-    pid_t pid;
-    int status = -1;
-
-    fflush(stdout);
-    pid = fork();
-    if (pid == 0) {
-        run();
-        fflush(stdout);
-        _exit(unit_failed ? 1 : 0);
-    }
-    waitpid(pid, &status, 0);
-    CHECK_INT(status, 0);
-}
-
-static enum result parse_whole(int user, const char *before, const char *after)
-{
-    static char *first_argv[ARGS_MAX + 1];
-    static char copies[512];
-    int first_argc = split(before), index = 0;
-    enum result result;
-    char *at = copies;
-
-    /* split() has one text only */
-    for (int i = 0; i < first_argc; i++) {
-        first_argv[i] = at;
-        at += sprintf(at, "%s", argv[i]) + 1;
-    }
-    error = (struct error){0};
-    result = options_parse_first(&options, first_argc, first_argv, &index, &error);
-    if (result == RESULT_OK)
-        result = options_parse(&options, user, "status", false, split(after), argv, &error);
-    return result;
+    snprintf(whole, sizeof whole, "servetel-auth %s", words);
+    return parse_whole(user, whole);
 }
 
 static void check_refused(int user, const char *words, const char *because)
@@ -177,8 +138,7 @@ TEST(which_durations_are_accepted)
         enum result result;
 
         snprintf(word, sizeof word, "--min-ttl=%s", table[i].text);
-        begin();
-        result = options_parse(&options, FOR_REFRESH, "refresh", false, 2, words, &error);
+        result = options_parse(&options, FOR_REFRESH, false, 2, words, 0, &error);
         if (!CHECK_INT(result, table[i].seconds < 0 ? RESULT_USAGE : RESULT_OK) ||
             !CHECK_INT(options.min_ttl_s, table[i].seconds < 0 ? OPTION_UNSET : table[i].seconds))
             printf("# for '%s'\n", table[i].text);
@@ -267,10 +227,26 @@ TEST(profile_names_are_checked)
     CHECK_INT(parse(FOR_REFRESH, "refresh -p work"), RESULT_OK);
     CHECK_STR(options.profile, "work");
     CHECK_INT(parse(FOR_REFRESH, "refresh --profile me+1@example.com"), RESULT_OK);
-    check_refused(FOR_REFRESH, "refresh -p ../x", "../x");
-    check_refused(FOR_REFRESH, "refresh -p .hidden", ".hidden");
-    check_refused(FOR_REFRESH, "refresh -p a/b", "a/b");
-    check_refused(FOR_REFRESH, "refresh --profile=", "profile name");
+    check_refused(FOR_REFRESH, "refresh -p ../x", "--profile needs a profile's name");
+    check_refused(FOR_REFRESH, "refresh -p .hidden", "--profile needs");
+    check_refused(FOR_REFRESH, "refresh -p a/b", "--profile needs");
+    check_refused(FOR_REFRESH, "refresh --profile=", "--profile needs");
+    check_refused(FOR_LOGIN, "login -phunter2!", "--profile needs");
+    CHECK(strstr(error.text, "hunter2") == NULL);
+}
+
+TEST(a_profile_is_not_named_together_with_a_file)
+{
+    check_refused(FOR_SHOW, "show -p work -f x.json", "--profile does not go with --file");
+    CHECK_INT(parse_whole(FOR_SHOW, "servetel-auth -f x.json show -p work"), RESULT_USAGE);
+}
+
+TEST(one_name_means_what_its_command_says)
+{
+    CHECK_INT(parse_whole(FOR_SCHEDULE, "servetel-auth --min-ttl 5m schedule cron"), RESULT_OK);
+    CHECK_INT(options.min_ttl_s, 300);
+    CHECK_INT(parse_whole(FOR_SHOW, "servetel-auth --min-ttl 5m show --min-ttl 6m"), RESULT_OK);
+    CHECK_INT(options.min_ttl_s, 360);
 }
 
 TEST(urls_are_checked)
@@ -286,25 +262,33 @@ TEST(urls_are_checked)
 TEST(letters_and_words_are_the_same)
 {
     forget_environment();
-    CHECK_INT(parse(FOR_REFRESH, "refresh -qv -pwork -f x.json"), RESULT_OK);
+    CHECK_INT(parse(FOR_REFRESH, "refresh -qv -pwork"), RESULT_OK);
     CHECK(options.quiet && options.verbose);
     CHECK_STR(options.profile, "work");
+    CHECK_INT(parse(FOR_REFRESH, "refresh --quiet --verbose --profile=work"), RESULT_OK);
+    CHECK(options.quiet && options.verbose);
+    CHECK_STR(options.profile, "work");
+    CHECK_INT(parse(FOR_REFRESH, "refresh -f x.json"), RESULT_OK);
     CHECK_STR(options.file, "x.json");
-    CHECK_INT(parse(FOR_REFRESH, "refresh --quiet --verbose --profile=work --file=x.json"),
-              RESULT_OK);
-    CHECK(options.quiet && options.verbose);
-    CHECK_STR(options.profile, "work");
+    CHECK_INT(parse(FOR_REFRESH, "refresh --file=x.json"), RESULT_OK);
     CHECK_STR(options.file, "x.json");
     CHECK_INT(parse(FOR_LOGIN, "login -e me@example.com -h"), RESULT_OK);
     CHECK_STR(options.email, "me@example.com");
     CHECK(options.help);
 }
 
-TEST(a_long_name_may_be_cut_where_it_is_clear)
+TEST(a_long_name_may_not_be_cut)
 {
-    CHECK_INT(parse(FOR_REFRESH, "refresh --verb"), RESULT_OK);
-    CHECK(options.verbose);
+    check_refused(FOR_REFRESH, "refresh --verb",
+                  "unknown option '--verb': did you mean '--verbose'?");
+    check_refused(FOR_REFRESH, "refresh --min=5m",
+                  "unknown option '--min': did you mean '--min-ttl'?");
+    check_refused(FOR_REFRESH, "refresh --min 5m",
+                  "unknown option '--min': did you mean '--min-ttl'?");
+    check_refused(FOR_REFRESH, "refresh x --verb", "unknown option '--verb'");
     check_refused(FOR_LOGIN, "login --password-", "unknown option '--password-'");
+    check_refused(FOR_LOGIN, "login --token=hunter2", "unknown option '--token'");
+    CHECK(strstr(error.text, "hunter2") == NULL);
 }
 
 TEST(the_last_word_counts)
@@ -448,7 +432,7 @@ TEST(an_empty_variable_is_as_if_unset)
 TEST(a_bad_variable_is_named)
 {
     setenv("SERVETEL_PROFILE", "../x", 1);
-    check_refused(FOR_REFRESH, "refresh", "SERVETEL_PROFILE '../x'");
+    check_refused(FOR_REFRESH, "refresh", "SERVETEL_PROFILE needs a profile's name");
     CHECK_INT(parse(FOR_REFRESH, "refresh -p good"), RESULT_OK);
     forget_environment();
     setenv("SERVETEL_API_URL", "http://host", 1);
@@ -471,98 +455,68 @@ TEST(there_is_no_variable_for_a_password)
 
 /* ---- before the command ---- */
 
-static void options_before(void)
+TEST(options_may_stand_before_the_command)
 {
     forget_environment();
-    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth -q --profile work status", "status --json"),
-              RESULT_OK);
+    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth -q --profile work status --json"), RESULT_OK);
     CHECK(options.quiet && options.json);
     CHECK_STR(options.profile, "work");
     CHECK(options.profile_is_flag);
 }
 
-TEST(options_may_stand_before_the_command)
-{
-    in_child(options_before);
-}
-
-static void options_before_and_after(void)
+TEST(after_the_command_beats_before_it)
 {
     forget_environment();
     setenv("SERVETEL_AUTH_FILE", "/env.json", 1);
     setenv("SERVETEL_PROFILE", "env", 1);
-    CHECK_INT(parse_whole(FOR_REFRESH, "servetel-auth -p one --timeout 5 refresh",
-                          "refresh --timeout 7 -p two"),
-              RESULT_OK);
+    CHECK_INT(
+        parse_whole(FOR_REFRESH, "servetel-auth -p one --timeout 5 refresh --timeout 7 -p two"),
+        RESULT_OK);
     CHECK_INT(options.timeout_s, 7);
     CHECK_STR(options.profile, "two");
     CHECK(options.file == NULL);
+    forget_environment();
 }
 
-TEST(after_the_command_beats_before_it)
-{
-    in_child(options_before_and_after);
-}
-
-static void flag_before(void)
+TEST(a_flag_before_the_command_beats_the_environment)
 {
     forget_environment();
     setenv("SERVETEL_AUTH_FILE", "/env.json", 1);
     setenv("SERVETEL_PROFILE", "env", 1);
     setenv("SERVETEL_API_URL", "nonsense", 1);
-    CHECK_INT(
-        parse_whole(FOR_REFRESH, "servetel-auth -p one --api-url https://host refresh", "refresh"),
-        RESULT_OK);
+    CHECK_INT(parse_whole(FOR_REFRESH, "servetel-auth -p one --api-url https://host refresh"),
+              RESULT_OK);
     CHECK_STR(options.profile, "one");
     CHECK_STR(options.api_url, "https://host");
     CHECK(options.file == NULL);
-}
-
-TEST(a_flag_before_the_command_beats_the_environment)
-{
-    in_child(flag_before);
-}
-
-static void foreign_before(void)
-{
-    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth --timeout 5 status", "status"), RESULT_USAGE);
-    CHECK(strstr(error.text, "'--timeout'") != NULL);
+    forget_environment();
 }
 
 TEST(an_option_that_the_command_does_not_take_is_refused_before_it_too)
 {
-    in_child(foreign_before);
-}
-
-static void unknown_before(void)
-{
-    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth --xyzzy status", "status"), RESULT_USAGE);
-    CHECK(strstr(error.text, "'--xyzzy'") != NULL);
-    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth -p", "status"), RESULT_USAGE);
-    CHECK(strstr(error.text, "'-p'") != NULL);
+    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth --timeout 5 status"), RESULT_USAGE);
+    CHECK(strstr(error.text, "'--timeout'") != NULL);
 }
 
 TEST(mistakes_before_the_command_are_named)
 {
-    in_child(unknown_before);
+    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth --xyzzy status"), RESULT_USAGE);
+    CHECK(strstr(error.text, "'--xyzzy'") != NULL);
+    CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth -p"), RESULT_USAGE);
+    CHECK(strstr(error.text, "'-p'") != NULL);
 }
 
-static void only_dashes_before(void)
+TEST(the_place_of_the_command_is_found)
 {
     char *words[] = {(char[]){"servetel-auth"}, (char[]){"-v"}, (char[]){"--"}, (char[]){"refresh"},
                      NULL};
     int index = 0;
 
-    CHECK_INT(options_parse_first(&options, 4, words, &index, &error), RESULT_OK);
+    CHECK_INT(options_find_command(&options, 4, words, &index, &error), RESULT_OK);
     CHECK(options.verbose);
     CHECK_INT(index, 3);
-    CHECK_INT(options_parse_first(&options, 1, words, &index, &error), RESULT_OK);
+    CHECK_INT(options_find_command(&options, 1, words, &index, &error), RESULT_OK);
     CHECK_INT(index, 1);
-}
-
-TEST(the_place_of_the_command_is_found)
-{
-    in_child(only_dashes_before);
 }
 
 /* ---- did you mean ---- */
@@ -574,12 +528,23 @@ TEST(the_nearest_name_is_near)
     static const struct {
         const char *typed, *nearest;
     } table[] = {
-        {"login", "login"},       {"logni", "login"},      {"logon", "login"},
-        {"logut", "logout"},      {"refersh", "refresh"},  {"refrsh", "refresh"},
-        {"refreshh", "refresh"},  {"shwo", "show"},        {"statsu", "status"},
-        {"schedul", "schedule"},  {"shedule", "schedule"}, {"exce", "exec"},
-        {"completely", NULL},     {"xyzzy", NULL},         {"get-me-a-token", NULL},
+        {"login", "login"},
+        {"logni", "login"},
+        {"logon", "login"},
+        {"logut", "logout"},
+        {"refersh", "refresh"},
+        {"refrsh", "refresh"},
+        {"refreshh", "refresh"},
+        {"shwo", "show"},
+        {"statsu", "status"},
+        {"schedul", "schedule"},
+        {"shedule", "schedule"},
+        {"exce", "exec"},
+        {"completely", NULL},
+        {"xyzzy", NULL},
+        {"get-me-a-token", NULL},
         {"qqqqqqqqqqqqqq", NULL},
+        {"x", NULL},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -620,7 +585,7 @@ TEST(the_help_names_what_the_command_takes)
         CHECK((strstr(buffer_text(&text), "--email") != NULL) == (users[i] == FOR_LOGIN));
         for (const char *line = buffer_text(&text), *end; *line != '\0'; line = end + 1) {
             end = strchr(line, '\n');
-            if (!CHECK(end != NULL && end - line <= 110))
+            if (!CHECK(end != NULL && end - line <= 80))
                 break;
         }
         buffer_clear(&text);

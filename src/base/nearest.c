@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "commands/nearest.h"
+#include "base/nearest.h"
 
 #include <string.h>
 
@@ -32,8 +32,10 @@ const char *nearest(const char *typed, const char *const *names)
 {
     const char *found = NULL;
     /* A third of what was typed may be wrong: more is another word. */
-    size_t least = strlen(typed) / 3 + 1;
+    size_t len = strlen(typed), least = len / 3 + 1;
 
+    if (least >= len) /* of one letter nothing would be left */
+        least = 0;
     for (; *names != NULL; names++) {
         size_t away = distance(typed, *names);
 
