@@ -117,7 +117,7 @@ indian_time() {
     assert_stderr_lacks refused
     capture as_cron refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     assert_logins_refused 1
 }
 

@@ -238,7 +238,7 @@ has_answered() { [ "$(refreshes_answered)" -ge "$1" ]; }
     assert_equal "$(json '.profiles[] | select(.profile == "p01") | .action')" renewed
     assert_equal "$(json '.profiles[] | select(.profile == "p03") | .action')" kept
     assert_equal "$(json '.profiles[] | select(.profile == "p02") | .exit_code')" 4
-    assert_equal "$(json '.profiles[] | select(.profile == "p02") | has("action")')" false
+    assert_equal "$(json '.profiles[] | select(.profile == "p02") | .action')" failed
     assert_equal "$(jq -c '.total | [.profiles, .renewed, .kept, .failed]' <<<"$output")" '[3,1,1,1]'
     jq -e '.profiles[] | select(.profile == "p01") | .expires_in > 3500' <<<"$output" >/dev/null
 }
@@ -311,7 +311,7 @@ has_answered() { [ "$(refreshes_answered)" -ge "$1" ]; }
     try refresh --all --json
     assert_status 4
     assert_one_line_for p04 p05 p06
-    assert_equal "$(jq -c '.total | [.renewed, ."logged-in", .kept, .failed]' <<<"$output")" '[0,3,0,3]'
+    assert_equal "$(jq -c '.total | [.renewed, .logged_in, .kept, .failed]' <<<"$output")" '[0,3,0,3]'
     assert_requests 3 login
     assert_all_work
 }

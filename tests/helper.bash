@@ -244,6 +244,14 @@ assert_failed() {
     fi
 }
 
+# assert_failed_json STATUS: the same of --json, whose object says so too, and has no token.
+assert_failed_json() {
+    if [ "${status-}" != "$1" ] || [ -z "${stderr-}" ] ||
+        [ "$(json '"\(.exit_code) \(.error | length > 0) \(.access_token)"')" != "$1 true null" ]; then
+        fail_with_run "expected a failure with $1, a reason and an object: ${TRIED-}"
+    fi
+}
+
 # assert_done [CASE]: status 0.
 assert_done() {
     [ "${status-}" = 0 ] || fail_with_run "expected success: ${1:-${TRIED-}}"

@@ -32,7 +32,7 @@ assert_stderr_once() {
     old="$(cached_token)"
     capture as_cron refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     assert_stderr_has 'logged in'
     assert_no_secret
     assert_requests 2 login
@@ -71,7 +71,7 @@ assert_stderr_once() {
     cd /
     capture as_cron refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     assert_requests 2 login
 }
 
@@ -164,7 +164,7 @@ assert_stderr_once() {
         try status --json
         jq -e '.profiles[0] | .in_doubt or .blacklisted_at != null' <<<"$output"
         try refresh --json
-        assert_equal "$(json .action)" logged-in
+        assert_equal "$(json .action)" logged_in
     done
 }
 
@@ -174,7 +174,7 @@ assert_stderr_once() {
     server_config '{"uncaught":true}'
     capture as_cron refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     assert_requests 2 login
     token_works "$(cached_token)"
 }
@@ -251,7 +251,7 @@ assert_stderr_once() {
     cache_edit "del(.expires_at, .obtained_at) | .access_token = \"expired\" | .expires_at = $(($(date +%s) - 5))"
     capture as_cron refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     token_works "$(cached_token)"
 }
 

@@ -84,7 +84,7 @@ teardown() { test_teardown; }
     assert_requests 1
 }
 
-@test "--json says renewed, or logged-in, in one line, and holds no token" {
+@test "--json says renewed, or logged_in, in one line, and holds no token" {
     with_token
     try refresh --json
     assert_done
@@ -97,7 +97,7 @@ teardown() { test_teardown; }
     server_config '{"refresh_window":0}'
     try refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     token_works "$(cached_token)"
     assert_no_secret
 }
@@ -120,7 +120,7 @@ teardown() { test_teardown; }
     assert_failed 3
     assert_stderr_has 'servetel-auth login'
     try refresh --json -p work
-    assert_failed 3
+    assert_failed_json 3
     assert_stderr_has work
     assert_requests 0
     assert_no compgen -G "$HOME/.servetel-auth/*.json"
@@ -202,7 +202,7 @@ teardown() { test_teardown; }
     with_source '.obtained_at = $now - 200000 | .expires_at = $now - 5'
     try refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     assert_endpoints login
 }
 

@@ -75,7 +75,7 @@ teardown() { test_teardown; }
     server_config '{"uncaught":true,"refresh_window":0}'
     try refresh --json
     assert_done
-    assert_equal "$(json .action)" logged-in
+    assert_equal "$(json .action)" logged_in
     assert_endpoints 'refresh login'
     with_token '.auth_scheme = "raw"'
     snapshot

@@ -68,7 +68,7 @@ assert_kept() {
     assert_failed 3
     assert_stderr_has 'servetel-auth login'
     try show -p work --json
-    assert_failed 3
+    assert_failed_json 3
     assert_stderr_has work
     try show -f "$HOME/none.json" --format env
     assert_failed 3
@@ -172,7 +172,7 @@ assert_kept() {
     move_api "$DEAD"
     snapshot
     try show --retries 0 --json
-    assert_failed 5
+    assert_failed_json 5
     assert_unchanged
 }
 
@@ -264,7 +264,7 @@ assert_kept() {
     try show --cached
     assert_failed 3
     try show --cached --json
-    assert_failed 3
+    assert_failed_json 3
     assert_requests 0
     assert_unchanged
     [ ! -e "$HOME/run" ]

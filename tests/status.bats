@@ -158,5 +158,5 @@ row() { grep "^$1 " <<<"$output"; }
     assert_stderr_has 'run servetel-auth login'
     try status --json
     assert_status 3
-    assert_equal "$(jq -c . <<<"$output")" '{"profiles":[]}'
+    assert_equal "$(jq -c '[.profiles, .exit_code]' <<<"$output")" '[[],3]'
 }

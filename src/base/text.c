@@ -31,15 +31,19 @@ static size_t utf8_length(const unsigned char *text)
     return len;
 }
 
+static bool is_control(const unsigned char *text)
+{
+    return *text < 0x20 || *text == 0x7f || (*text == 0xc2 && text[1] < 0xa0);
+}
+
 void text_clean(char *text)
 {
     unsigned char *in = (unsigned char *)text, *out = in;
 
     while (*in != '\0') {
         size_t len = utf8_length(in);
-        bool control = *in < 0x20 || *in == 0x7f || (*in == 0xc2 && in[1] < 0xa0);
 
-        if (len == 0 || control) {
+        if (len == 0 || is_control(in)) {
             *out++ = '?';
             in += len == 0 ? 1 : len;
             continue;
@@ -60,6 +64,35 @@ bool text_is_utf8(const char *text)
         text += len;
     }
     return true;
+}
+
+void text_escape_json(char **json)
+{
+    static const char hex[] = "0123456789abcdef";
+    struct buffer out = BUFFER(SIZE_MAX / 2);
+    bool in_string = false, escaped = false;
+    size_t len;
+
+    for (const unsigned char *at = (unsigned char *)*json; *at != '\0'; at += len > 0 ? len : 1) {
+        char part[8] = "\\ufffd"; /* the character that stands for what is none */
+
+        len = utf8_length(at);
+        if (len > 0 && is_control(at)) {
+            unsigned char code = at[len - 1]; /* C1's second byte is its code */
+
+            memcpy(part, in_string ? "\\u00" : " ", in_string ? 4 : 2); /* else a line's end */
+            part[4] = hex[code >> 4];
+            part[5] = hex[code & 15];
+        } else if (len > 0) {
+            memcpy(part, at, len);
+            part[len] = '\0';
+        }
+        buffer_put(&out, part);
+        in_string ^= *at == '"' && !escaped;
+        escaped = *at == '\\' && !escaped;
+    }
+    mem_free(*json);
+    *json = out.data;
 }
 
 void text_cut(char *text, size_t max)

@@ -9,6 +9,9 @@
 /* Replaces control characters (C0, C1, DEL) and broken UTF-8 by '?', in place. */
 void text_clean(char *text);
 bool text_is_utf8(const char *text);
+/* The text of JSON, in wiped memory: on one line, and with control characters (DEL and C1 too)
+ * and broken UTF-8, which JSON lets through or cJSON does, as escapes. *json may move. */
+void text_escape_json(char **json);
 /* Cuts to at most max characters, 3 or more, ending with "..." if it had to. */
 void text_cut(char *text, size_t max);
 /* Replaces each occurrence of needle, if it is not empty, by "[hidden]". *text is in wiped memory

@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "base/fd.h"
 #include "base/msg.h"
+#include "base/signals.h"
+#include "base/text.h"
 #include "store/lock.h"
 #include "store/token.h"
 #include "store/url.h"
@@ -85,24 +87,54 @@ char *command_host(const struct profile *profile, const char *api_url)
     return url_host(url_check(url, &ignored) == RESULT_OK ? url : URL_DEFAULT);
 }
 
-void command_set_expiry(struct cJSON *json, const struct profile *profile, int64_t now)
+struct cJSON *command_json(const char *name, const char *path, const struct profile *profile,
+                           int64_t now)
 {
-    if (profile->token != NULL && profile->expires_at != TOKEN_NO_EXPIRY) {
+    bool has_token = profile->token != NULL, ends = profile->expires_at != TOKEN_NO_EXPIRY;
+    char fingerprint[TOKEN_FINGERPRINT_SIZE];
+    struct cJSON *json = json_new_object();
+
+    if (has_token)
+        token_fingerprint(profile->token, fingerprint);
+    json_set_string(json, "profile", name);
+    json_set_string(json, "file", path);
+    json_set_string(json, "email", profile->email);
+    json_set_string(json, "api_url", profile->api_url);
+    json_set_string(json, "token_type", profile->token_type);
+    json_set_string(json, "fingerprint", has_token ? fingerprint : NULL);
+    json_set_bool(json, "permanent", has_token && profile_is_permanent(profile));
+    json_set_string(json, "expires_at", NULL);
+    json_set_string(json, "expires_in", NULL);
+    if (has_token && ends) {
         json_set_integer(json, "expires_at", profile->expires_at);
         json_set_integer(json, "expires_in", profile_ttl_s(profile, now));
-    } else {
-        json_set_string(json, "expires_at", NULL);
-        json_set_string(json, "expires_in", NULL);
     }
+    return json;
+}
+
+void command_json_result(struct cJSON *json, enum result result, const char *error)
+{
+    bool died = result == RESULT_INTERRUPTED; /* or will, see main() */
+
+    json_set_integer(json, "exit_code", died ? 128 + signals_caught() : result_exit_code(result));
+    json_set_string(json, "error", error);
+}
+
+char *command_json_line(struct cJSON *json)
+{
+    char *text = json_print_line(json);
+
+    json_delete(json);
+    text_escape_json(&text);
+    return text;
 }
 
 int command_print_json(struct cJSON *json)
 {
-    char *text = json_print_line(json);
+    char *text = command_json_line(json);
     int code = command_print(text);
 
     mem_free(text);
-    json_delete(json);
     return code;
 }
 

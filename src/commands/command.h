@@ -47,9 +47,15 @@ enum result command_renew(const struct options *options, struct renewal *renewal
                           const char *waiting) MUST_CHECK;
 /* "api.servetel.in", in wiped memory: the host that is named, or the profile's. */
 char *command_host(const struct profile *profile, const char *api_url);
-/* The members expires_at and expires_in; null where there is no token or no end. */
-void command_set_expiry(struct cJSON *json, const struct profile *profile, int64_t now);
-/* A JSON object on one line of stdout; returns the exit code. Frees it. */
+/* What every object of --json about a profile begins with; null where there is nothing to say, so
+ * that a program need not ask. See JSON OUTPUT in the man page. */
+struct cJSON *command_json(const char *name, const char *path, const struct profile *profile,
+                           int64_t now);
+/* The members exit_code and error (NULL: none). */
+void command_json_result(struct cJSON *json, enum result result, const char *error);
+/* Its line, in wiped memory; frees it. */
+char *command_json_line(struct cJSON *json);
+/* The line to stdout; returns the exit code. Frees the object. */
 int command_print_json(struct cJSON *json);
 /* What a person should hear of once: a password file that others can read, a password that ends. */
 void command_warn(const struct renewal *renewal);

@@ -33,7 +33,7 @@ static const struct {
 } actions[RENEW_ACTIONS] = {
     [RENEW_KEPT] = {"kept", "kept the token of"},
     [RENEW_RENEWED] = {"renewed", "renewed the token of"},
-    [RENEW_LOGGED_IN] = {"logged-in", "logged in again for a token of"},
+    [RENEW_LOGGED_IN] = {"logged_in", "logged in again for a token of"},
     [RENEW_ADOPTED] = {"adopted", "took the published token for"},
 };
 
@@ -44,45 +44,56 @@ static bool is_bearable(const struct options *options, const struct renewal *r)
            profile_ttl_s(&r->profile, clock_epoch_s()) > options->complain_below_s;
 }
 
+/* error: NULL where there is none. */
+static struct cJSON *refresh_json(const struct cache *cache, const struct profile *profile,
+                                  enum result result, const char *error)
+{
+    struct cJSON *json = command_json(cache->name, cache->path, profile, clock_epoch_s());
+
+    json_set_string(json, "action", result == RESULT_OK ? NULL : "failed");
+    json_set_string(json, "would", NULL);
+    json_set_string(json, "reason", NULL);
+    command_json_result(json, result, error);
+    return json;
+}
+
 static struct cJSON *renewal_json(const struct renewal *r, enum result result)
 {
-    struct cJSON *json = json_new_object();
+    /* That of a failure which is_bearable(), too. */
+    const char *error = r->error.result != RESULT_OK ? r->error.text : NULL;
+    struct cJSON *json = refresh_json(&r->cache, &r->profile, result, error);
 
-    json_set_string(json, "profile", r->cache.name);
     if (result == RESULT_OK)
         json_set_string(json, "action", actions[r->outcome.action].id);
-    else
-        json_set_integer(json, "exit_code", result_exit_code(result));
-    if (r->error.result != RESULT_OK)
-        json_set_string(json, "error", r->error.text);
-    command_set_expiry(json, &r->profile, clock_epoch_s());
     return json;
 }
 
 /* ---- one ---- */
 
+static enum result read_rejected(struct buffer *rejected, struct renewal *r)
+{
+    static const char what[] = "the token on stdin";
+    enum result result = source_read_all(STDIN_FILENO, what, r->deadline_ms, rejected, &r->error);
+
+    return result == RESULT_OK ? token_clean(rejected, what, &r->error) : result;
+}
+
 static int refresh_one(const struct options *options)
 {
     struct renew_wish wish = refresh_wish(options);
-    static const char what[] = "the token on stdin";
     struct buffer rejected = BUFFER(CHILD_LINE_MAX);
-    enum result result;
-    struct error error;
+    enum result result = RESULT_OK;
     char expiry[COMMAND_EXPIRY_SIZE];
     struct renewal r;
     int code = 0;
     bool bearable;
 
-    if (options->rejected_stdin &&
-        (source_read_all(STDIN_FILENO, what, clock_monotonic_ms() + wish.timeout_ms, &rejected,
-                         &error) != RESULT_OK ||
-         token_clean(&rejected, what, &error) != RESULT_OK)) {
-        buffer_clear(&rejected);
-        return command_fail(&error);
-    }
-    wish.rejected = rejected.data;
     renew_begin(&r, &wish, command_profile(options), options->file);
-    result = command_renew(options, &r, NULL);
+    if (options->rejected_stdin)
+        result = read_rejected(&rejected, &r);
+    wish.rejected = rejected.data;
+    if (result == RESULT_OK)
+        result = command_renew(options, &r, NULL);
     bearable = is_bearable(options, &r);
     if (result == RESULT_OK)
         msg_note("%s '%s'; it lasts %s", actions[r.outcome.action].words, r.cache.name,
@@ -93,8 +104,11 @@ static int refresh_one(const struct options *options)
         code = command_fail(&r.error);
     if (result != RESULT_INTERRUPTED)
         command_warn(&r);
-    if (code == 0 && options->json)
-        code = command_print_json(renewal_json(&r, RESULT_OK));
+    if (options->json) {
+        int printed = command_print_json(renewal_json(&r, bearable ? RESULT_OK : result));
+
+        code = printed != 0 ? printed : code;
+    }
     /* A token that is stored is printed, even if the hook failed or the disk is unsure. */
     if (options->print && (code == 0 || r.outcome.stored)) {
         int printed = command_print(r.profile.token);
@@ -158,33 +172,70 @@ static void end_one(void *user, const struct renewal *r, enum result had)
     show_progress(all);
 }
 
+static size_t interrupted_count(const struct all *all)
+{
+    return all->interrupted + all->count - all->ended; /* or not begun */
+}
+
+/* error: why no profile was looked at, or NULL. Returns the exit code of the whole. */
+static int print_all_json(struct all *all, const char *error)
+{
+    struct cJSON *total = json_new_object();
+    int printed;
+
+    json_set_integer(total, "profiles", (int64_t)all->count);
+    for (int i = 0; i < RENEW_ACTIONS; i++)
+        json_set_integer(total, actions[i].id, (int64_t)all->actions[i]);
+    json_set_integer(total, "failed", (int64_t)all->failed);
+    json_set_integer(total, "interrupted", (int64_t)interrupted_count(all));
+    json_set_item(all->json, "total", total);
+    command_json_result(all->json, all->worst, error);
+    printed = command_print_json(all->json);
+    return printed != 0 ? printed : result_exit_code(all->worst);
+}
+
 static int finish_all(struct all *all)
 {
     int code = result_exit_code(all->worst);
     char rest[64] = "";
-    size_t interrupted = all->interrupted + all->count - all->ended; /* or not begun */
 
     msg_progress("%s", "");
-    if (all->json != NULL) {
-        struct cJSON *total = json_new_object();
-        int printed;
-
-        json_set_integer(total, "profiles", (int64_t)all->count);
-        json_set_integer(total, "renewed", (int64_t)all->actions[RENEW_RENEWED]);
-        json_set_integer(total, "logged-in", (int64_t)all->actions[RENEW_LOGGED_IN]);
-        json_set_integer(total, "kept", (int64_t)all->actions[RENEW_KEPT]);
-        json_set_integer(total, "failed", (int64_t)all->failed);
-        json_set_integer(total, "interrupted", (int64_t)interrupted);
-        json_set_item(all->json, "total", total);
-        printed = command_print_json(all->json);
-        code = printed != 0 ? printed : code;
-    }
-    if (interrupted > 0)
-        snprintf(rest, sizeof rest, ", %zu interrupted", interrupted);
+    if (all->json != NULL)
+        code = print_all_json(all, NULL);
+    if (interrupted_count(all) > 0)
+        snprintf(rest, sizeof rest, ", %zu interrupted", interrupted_count(all));
     msg_note("%zu profile%s: %zu renewed, %zu logged in again, %zu kept, %zu failed%s", all->count,
              all->count == 1 ? "" : "s", all->actions[RENEW_RENEWED], all->actions[RENEW_LOGGED_IN],
              all->actions[RENEW_KEPT], all->failed, rest);
     return code;
+}
+
+/* The names; false where there are none, with the exit code in *code. */
+static bool list_all(struct all *all, int *code)
+{
+    struct error error;
+
+    if (all->options->json) {
+        all->json = json_new_object();
+        json_set_array(all->json, "profiles");
+    }
+    all->worst = cache_list(&all->names, &all->count, &error);
+    if (all->worst == RESULT_OK && all->count > 0)
+        return true;
+    if (all->worst == RESULT_OK)
+        all->worst = error_set(&error, RESULT_NO_TOKEN,
+                               "no profile is cached: run servetel-auth login");
+    *code = command_fail(&error);
+    if (all->json != NULL)
+        *code = print_all_json(all, error.text);
+    return false;
+}
+
+static void free_names(struct all *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        mem_free(all->names[i]);
+    mem_free(all->names);
 }
 
 static int refresh_all(const struct options *options)
@@ -198,35 +249,47 @@ static int refresh_all(const struct options *options)
         .done = end_one,
         .user = &all,
     };
-    struct error error;
     int code;
 
-    if (cache_list(&all.names, &all.count, &error) != RESULT_OK)
-        return command_fail(&error);
-    if (all.count == 0) {
-        error_set(&error, RESULT_NO_TOKEN, "no profile is cached: run servetel-auth login");
-        return command_fail(&error);
+    if (list_all(&all, &code)) {
+        if (all.count < (size_t)workers.jobs)
+            workers.jobs = (int)all.count;
+        show_progress(&all);
+        workers_run(&workers);
+        token_file_sweep_all();
+        code = finish_all(&all);
     }
-    if (options->json)
-        all.json = json_new_object();
-    if (all.count < (size_t)workers.jobs)
-        workers.jobs = (int)all.count;
-    show_progress(&all);
-    workers_run(&workers);
-    token_file_sweep_all();
-    code = finish_all(&all);
-    for (size_t i = 0; i < all.count; i++)
-        mem_free(all.names[i]);
-    mem_free(all.names);
+    free_names(&all);
     return code;
 }
 
 /* ---- dry run ---- */
 
-static enum result foresee(const struct options *options, const char *name, const char *file)
+static const char *const plan_ids[] = {
+    [RENEW_PLAN_KEEP] = "keep",     [RENEW_PLAN_EXCHANGE] = "refresh",
+    [RENEW_PLAN_LOG_IN] = "log_in", [RENEW_PLAN_COMMAND] = "run_token_command",
+    [RENEW_PLAN_WAIT] = "wait",     [RENEW_PLAN_NONE] = "fail",
+};
+
+static int print_plan(const char *name, const struct profile *profile, enum renew_plan plan,
+                      const char *why)
+{
+    bool lasts = profile_ttl_s(profile, clock_epoch_s()) > 0;
+    char expiry[COMMAND_EXPIRY_SIZE];
+    char *line = mem_format("%s: would %s: %s%s%s%s", name, decide_plan_name(plan), why,
+                            lasts ? " (it lasts " : "",
+                            lasts ? command_expiry(profile, expiry) : "", lasts ? ")" : "");
+    int code = command_print(line);
+
+    mem_free(line);
+    return code;
+}
+
+/* Prints what would be done, but for --json: *json, if it is one, is then the object. */
+static enum result foresee(const struct options *options, const char *name, const char *file,
+                           struct cJSON **json)
 {
     struct renew_wish wish = refresh_wish(options);
-    enum renew_plan plan = RENEW_PLAN_NONE;
     struct profile profile;
     struct cache cache;
     struct error error;
@@ -239,49 +302,58 @@ static enum result foresee(const struct options *options, const char *name, cons
         result = cache_read(&cache, &profile, &error);
     if (result == RESULT_OK)
         result = profile_check_host(&profile, cache.name, wish.api_url, wish.api_url_from, &error);
-    if (result == RESULT_OK) {
-        char *line, expiry[COMMAND_EXPIRY_SIZE];
-
-        plan = decide(&profile, &wish, clock_epoch_s(), &why);
-        line = mem_format("%s: would %s: %s", cache.name, decide_plan_name(plan), why);
-        if (profile_ttl_s(&profile, clock_epoch_s()) > 0) {
-            char *more = mem_format("%s (it lasts %s)", line, command_expiry(&profile, expiry));
-
-            mem_free(line);
-            line = more;
-        }
-        if (command_print(line) != 0)
-            result = RESULT_LOCAL;
-        else if (plan == RENEW_PLAN_WAIT)
-            result = RESULT_TEMPORARY;
-        else if (plan == RENEW_PLAN_NONE)
-            result = RESULT_NO_TOKEN;
-        mem_free(line);
-    } else {
+    if (result != RESULT_OK) {
         msg_error("%s", error.text);
+        if (options->json)
+            *json = refresh_json(&cache, &profile, result, error.text);
+    } else {
+        enum renew_plan plan = decide(&profile, &wish, clock_epoch_s(), &why);
+
+        result = plan == RENEW_PLAN_WAIT   ? RESULT_TEMPORARY
+                 : plan == RENEW_PLAN_NONE ? RESULT_NO_TOKEN
+                                           : RESULT_OK;
+        if (options->json) {
+            *json = refresh_json(&cache, &profile, result, NULL);
+            json_set_string(*json, "action", NULL); /* nothing was done, nothing failed */
+            json_set_string(*json, "would", plan_ids[plan]);
+            json_set_string(*json, "reason", why);
+        } else if (print_plan(cache.name, &profile, plan, why) != 0) {
+            result = RESULT_LOCAL;
+        }
     }
     profile_clear(&profile);
     cache_close(&cache);
     return result;
 }
 
-static int dry_run(const struct options *options)
+static int foresee_one(const struct options *options)
 {
-    enum result worst = RESULT_OK;
-    struct error error;
-    char **names;
-    size_t count;
+    struct cJSON *json = NULL;
+    enum result result = foresee(options, command_profile(options), options->file, &json);
+    int printed = json != NULL ? command_print_json(json) : 0;
 
-    if (!options->all)
-        return result_exit_code(foresee(options, command_profile(options), options->file));
-    if (cache_list(&names, &count, &error) != RESULT_OK)
-        return command_fail(&error);
-    for (size_t i = 0; i < count; i++) {
-        worst = result_worse(worst, foresee(options, names[i], NULL));
-        mem_free(names[i]);
+    return printed != 0 ? printed : result_exit_code(result);
+}
+
+static int foresee_all(const struct options *options)
+{
+    struct all all = {.options = options};
+    int code;
+
+    if (list_all(&all, &code)) {
+        for (; all.ended < all.count; all.ended++) {
+            struct cJSON *json = NULL;
+            enum result result = foresee(options, all.names[all.ended], NULL, &json);
+
+            all.worst = result_worse(all.worst, result);
+            all.failed += result != RESULT_OK;
+            if (json != NULL)
+                json_add_to_array(all.json, "profiles", json);
+        }
+        code = all.json != NULL ? print_all_json(&all, NULL) : result_exit_code(all.worst);
     }
-    mem_free(names);
-    return result_exit_code(worst);
+    free_names(&all);
+    return code;
 }
 
 int cmd_refresh(const struct options *options)
@@ -298,6 +370,6 @@ int cmd_refresh(const struct options *options)
     if (options->jobs != OPTION_UNSET && !options->all)
         return command_misuse("--jobs goes with --all");
     if (options->dry_run)
-        return dry_run(options);
+        return options->all ? foresee_all(options) : foresee_one(options);
     return options->all ? refresh_all(options) : refresh_one(options);
 }

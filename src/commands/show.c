@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* show: a valid token on stdout, as a script wants it. The command that runs thousands of times:
  * with a fresh token it opens one file, and loads nothing that it does not need for that. */
+#include <stdint.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "commands/command.h"
+#include "store/cache.h"
 #include "store/token.h"
 
 /* text with `before` and `after` around each of `special`. */
@@ -40,62 +43,67 @@ static void put_token(struct buffer *out, const char *format, const char *token)
     }
 }
 
-static char *token_json(const struct options *options, const struct profile *profile)
+/* result, error: why there is no token to show; the profile is then what is cached. */
+static char *token_json(const struct options *options, const struct profile *profile,
+                        enum result result, const struct error *error)
 {
-    struct cJSON *json = json_new_object();
-    char *text;
+    bool failed = result != RESULT_OK;
+    struct cJSON *json;
+    struct cache cache; /* for its path: this touches no file */
+    struct error same;
 
-    json_set_string(json, "access_token", profile->token);
-    json_set_string(json, "token_type", profile->token_type);
-    json_set_string(json, "profile",
-                    options->file != NULL ? options->file : command_profile(options));
-    json_set_string(json, "email", profile->email);
-    json_set_string(json, "api_url", profile->api_url);
-    command_set_expiry(json, profile, clock_epoch_s());
-    text = json_print_line(json);
-    json_delete(json);
-    return text;
+    if (cache_open(&cache, command_profile(options), options->file, &same) != RESULT_OK)
+        failed = true; /* as before */
+    json = command_json(cache.name, cache.path, profile, clock_epoch_s());
+    json_set_string(json, "access_token", failed ? NULL : profile->token);
+    command_json_result(json, result, failed ? error->text : NULL);
+    cache_close(&cache);
+    return command_json_line(json);
 }
 
 static enum result render(const struct options *options, const struct profile *profile,
                           struct buffer *out, struct error *error)
 {
-    char *text = NULL;
+    char *claims = options->claims ? token_payload(profile->token) : NULL;
 
-    if (options->json) {
-        text = token_json(options, profile);
-    } else if (options->claims) {
-        text = token_payload(profile->token);
-        if (text == NULL)
-            return error_set(error, RESULT_FAILED, "the token is no JWT: it has no claims to show");
-    }
-    if (text != NULL)
-        buffer_put(out, text);
-    else
+    if (options->claims && claims == NULL)
+        return error_set(error, RESULT_FAILED, "the token is no JWT: it has no claims to show");
+    if (options->claims) {
+        text_escape_json(&claims);
+        buffer_put(out, claims);
+    } else {
         put_token(out, options->format, profile->token);
-    mem_free(text);
-    buffer_put(out, options->no_newline ? "" : "\n");
-    if (out->cut)
-        return error_set(error, RESULT_FAILED, "the output is too large");
+    }
+    mem_free(claims);
     return RESULT_OK;
 }
 
 int cmd_show(const struct options *options)
 {
-    /* A token of quotes only, as `env` writes it, is four times itself; JSON adds an address. */
-    struct buffer out = BUFFER(8 * TOKEN_LENGTH_MAX);
+    struct buffer out = BUFFER(SIZE_MAX / 2);
     struct profile profile;
     struct error error;
     enum result result;
+    int code;
 
     if (options->json + options->claims + (options->format != NULL) > 1)
         return command_misuse("give only one of --format, --json and --claims");
     result = command_fresh_profile(options, &profile, &error);
-    if (result == RESULT_OK)
+    if (options->json) {
+        char *line = token_json(options, &profile, result, &error);
+
+        buffer_put(&out, line);
+        mem_free(line);
+    } else if (result == RESULT_OK) {
         result = render(options, &profile, &out, &error);
-    if (result == RESULT_OK)
-        result = command_write(out.data, out.len, &error);
+    }
+    code = result == RESULT_OK ? 0 : command_fail(&error);
+    if (out.len > 0) {
+        buffer_put(&out, options->no_newline ? "" : "\n");
+        if (command_write(out.data, out.len, &error) != RESULT_OK)
+            code = command_fail(&error);
+    }
     buffer_clear(&out);
     profile_clear(&profile);
-    return result == RESULT_OK ? 0 : command_fail(&error);
+    return code;
 }

@@ -25,7 +25,7 @@ static void read_status(struct status *status, const char *name, const char *fil
     status->error.result = RESULT_OK;
     readable = cache_open(&cache, name, file, &status->error) == RESULT_OK &&
                cache_read(&cache, &status->profile, &status->error) == RESULT_OK;
-    status->name = mem_copy(cache.name != NULL ? cache.name : name);
+    status->name = mem_copy(cache.name);
     status->path = mem_copy(cache.path);
     status->state = profile_state(&status->profile, now);
     status->in_doubt = readable && cache_token_is_in_doubt(&cache, status->profile.token, 0);
@@ -101,6 +101,14 @@ const char *status_state(const struct status *status)
     return state_name(status)->words;
 }
 
+/* What this profile makes of the exit code. */
+static enum result status_result(const struct status *status)
+{
+    if (status_is_usable(status))
+        return RESULT_OK;
+    return status->error.result == RESULT_LOCAL ? RESULT_LOCAL : RESULT_NO_TOKEN;
+}
+
 const char *status_source(const struct profile *p)
 {
     return p->token_command != NULL      ? "token command"
@@ -119,23 +127,15 @@ static void set_time(struct cJSON *json, const char *name, int64_t value)
         json_set_string(json, name, NULL);
 }
 
-/* Every member is always there, null when it says nothing, so that a program need not ask. */
 static struct cJSON *status_json(const struct status *status, int64_t now)
 {
-    char fingerprint[TOKEN_FINGERPRINT_SIZE];
     const struct profile *p = &status->profile;
-    struct cJSON *json = json_new_object();
+    struct cJSON *json = command_json(status->name, status->path, p, now);
 
-    json_set_string(json, "profile", status->name);
-    json_set_string(json, "file", status->path);
+    command_json_result(json, status_result(status),
+                        status->error.result != RESULT_OK ? status->error.text : NULL);
     json_set_string(json, "state", state_name(status)->id);
     json_set_bool(json, "usable", status_is_usable(status));
-    json_set_string(json, "error", status->error.result != RESULT_OK ? status->error.text : NULL);
-    json_set_string(json, "email", p->email);
-    json_set_string(json, "api_url", p->api_url);
-    json_set_string(json, "token_type", p->token_type);
-    command_set_expiry(json, p, now);
-    json_set_bool(json, "permanent", p->token != NULL && profile_is_permanent(p));
     set_time(json, "obtained_at", p->obtained_at);
     set_time(json, "logged_in_at", p->logged_in_at);
     set_time(json, "refused_at", p->refused_at);
@@ -146,19 +146,18 @@ static struct cJSON *status_json(const struct status *status, int64_t now)
     json_set_string(json, "source", status_source(p));
     json_set_string(json, "unattended_login", p->unattended_login);
     set_time(json, "unattended_login_at", p->unattended_login_at);
-    if (p->token != NULL)
-        token_fingerprint(p->token, fingerprint);
-    json_set_string(json, "fingerprint", p->token != NULL ? fingerprint : NULL);
     return json;
 }
 
-static int print_json(const struct status *list, size_t count, int64_t now)
+static int print_json(const struct status *list, size_t count, int64_t now, enum result result,
+                      const char *error)
 {
     struct cJSON *json = json_new_object();
 
     json_set_array(json, "profiles");
     for (size_t i = 0; i < count; i++)
         json_add_to_array(json, "profiles", status_json(&list[i], now));
+    command_json_result(json, result, error);
     return command_print_json(json);
 }
 
@@ -199,19 +198,19 @@ static int print_text(const struct status *list, size_t count, int64_t now)
 
 static int show(const struct options *options, struct status *list, size_t count, int64_t now)
 {
+    static const char none[] = "no token is cached: run servetel-auth login";
     enum result worst = count > 0 ? RESULT_OK : RESULT_NO_TOKEN;
     int code;
 
     for (size_t i = 0; i < count; i++) {
-        if (!status_is_usable(&list[i]))
-            worst = result_worse(worst, list[i].error.result == RESULT_LOCAL ? RESULT_LOCAL
-                                                                             : RESULT_NO_TOKEN);
+        worst = result_worse(worst, status_result(&list[i]));
         if (options->json || !isatty(STDOUT_FILENO))
             warn(&list[i], now);
     }
     if (count == 0)
-        msg_note("no token is cached: run servetel-auth login");
-    code = options->json ? print_json(list, count, now) : print_text(list, count, now);
+        msg_note("%s", none);
+    code = options->json ? print_json(list, count, now, worst, count == 0 ? none : NULL)
+                         : print_text(list, count, now);
     for (size_t i = 0; i < count; i++)
         clear_status(&list[i]);
     return code != 0 ? code : result_exit_code(worst);
@@ -230,8 +229,10 @@ int cmd_status(const struct options *options)
         read_status(&one, command_profile(options), options->file, now);
         return show(options, &one, 1, now);
     }
-    if (cache_list(&names, &count, &error) != RESULT_OK)
-        return command_fail(&error);
+    if (cache_list(&names, &count, &error) != RESULT_OK) {
+        code = options->json ? print_json(NULL, 0, now, error.result, error.text) : 0;
+        return code != 0 ? code : command_fail(&error);
+    }
     list = mem_new((count + 1) * sizeof *list);
     for (size_t i = 0; i < count; i++) {
         read_status(&list[i], names[i], NULL, now);

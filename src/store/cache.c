@@ -175,14 +175,13 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
 
     memset(cache, 0, sizeof *cache);
     cache->lock_fd = cache->temp_fd = cache->dir_fd = -1;
+    cache->name = mem_copy(file != NULL ? file : profile);
     if (file != NULL) {
-        cache->name = mem_copy(file);
         cache->path = mem_copy(file);
     } else {
         dir = cache_directory(error);
         if (dir == NULL)
             return error->result;
-        cache->name = mem_copy(profile);
         cache->path = mem_join(dir, "/", profile, EXTENSION);
         mem_free(dir);
     }
