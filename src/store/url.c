@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -41,15 +42,8 @@ static bool is_loopback(const char *host, size_t len)
 
 static bool port_is_valid(const char *port, size_t len)
 {
-    long number = 0;
+    long long number = len > 5 || strspn(port, "0123456789") < len ? 0 : strtoll(port, NULL, 10);
 
-    if (len == 0 || len > 5)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        if (port[i] < '0' || port[i] > '9')
-            return false;
-        number = number * 10 + (port[i] - '0');
-    }
     return number >= 1 && number <= 65535;
 }
 
