@@ -12,8 +12,8 @@ _servetel_auth_options()
             --token-command --forget-source --no-cache --print
         ;;
     refresh)
-        echo --min-ttl --print --json --all --jobs --on-change --adopt --rejected-stdin \
-            --complain-below --dry-run
+        echo --min-ttl --print --json --all --jobs --on-change --adopt --on-refused \
+            --rejected-stdin --complain-below --dry-run
         ;;
     show) echo --min-ttl --cached --format --no-newline --claims --json ;;
     status) echo --json ;;
@@ -47,7 +47,7 @@ _servetel_auth_wants_argument()
     case $1 in
     -e | -p | -f | --email | --profile | --file | --password-file | --password-command | \
         --token-command | --min-ttl | --format | --jobs | --on-change | --adopt | \
-        --complain-below | --api-url | --timeout | --retries | --cacert | --auth-scheme) ;;
+        --on-refused | --complain-below | --api-url | --timeout | --retries | --cacert | --auth-scheme) ;;
     *) return 1 ;;
     esac
 }

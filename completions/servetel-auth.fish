@@ -21,7 +21,7 @@ function __servetel_auth_parse --no-scope-shadowing
             set -a given (string replace -r -- '=.*' '' $word)
             if contains -- $word -e -p -f --email --profile --file --password-file \
                     --password-command --token-command --min-ttl --format --jobs --on-change \
-                    --adopt --complain-below --api-url --timeout --retries --cacert --auth-scheme
+                    --adopt --on-refused --complain-below --api-url --timeout --retries --cacert --auth-scheme
                 set option $word
             end
         else if not set -q command[1]
@@ -133,6 +133,7 @@ complete -c servetel-auth -n '__servetel_auth_takes logout --yes' -l yes -d 'Wit
 complete -c servetel-auth -n '__servetel_auth_takes refresh --jobs' -l jobs -x -d 'With --all: requests at once'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh schedule" --on-change' -l on-change -x -d 'Run a command with a new token on its stdin'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh schedule" --adopt' -l adopt -x -d 'First take the token that a command prints'
+complete -c servetel-auth -n '__servetel_auth_takes refresh --on-refused' -l on-refused -x -d 'Run a command when the remembered password is refused'
 complete -c servetel-auth -n '__servetel_auth_takes refresh --complain-below' -l complain-below -x -d 'Be silent while the token lasts longer'
 complete -c servetel-auth -n '__servetel_auth_takes refresh --rejected-stdin' -l rejected-stdin -d 'The API refused the token on stdin: renew it'
 complete -c servetel-auth -n '__servetel_auth_takes refresh --dry-run' -l dry-run -d 'Say what would be done, send nothing'

@@ -22,6 +22,7 @@
  *         exchange        exchange()               one refresh
  *         login           log_in()                 one login, the lockout guard
  *         foreign         foreign_adopt()          a token from a command or from other hosts
+ *         publish         publish()                who else is told: hooks, the published token
  *         steps           step_send()              what these share
  *         workers         workers_run()            many renewals at once
  *     service/            the API

@@ -118,13 +118,12 @@ show -p work -f x:--profile --file
 refresh --all -p work:--all --profile
 refresh --all --file x:--all --file
 refresh --all --print:--all --print
-refresh --all --adopt true:--all --adopt
 refresh --print --json:--print --json
 refresh --jobs 4:--jobs --all
 logout --all -p work:--all --profile
 logout --all --file x:--all --file
 schedule cron --all -p work:--all --profile
-schedule systemd --all --adopt true:--all --adopt
+schedule systemd --all --file x:--all --file
 show --json --claims:--json --claims
 show --json --format header:--json --format
 login --token-stdin --password-stdin:--token-stdin --password-stdin

@@ -148,14 +148,14 @@ go_stale() {
     [ "$SECONDS" -lt 40 ]
 }
 
-@test "a token command that fails or prints nothing is 7, and changes nothing" {
+@test "a token command that fails or prints nothing is 5, at a login 7, and changes nothing" {
     use_token_command
     go_stale
     for command in 'exit 3' 'true' 'echo' 'no-such-command-here' 'kill -9 $$' "cat '$HOME/token'; exit 1"; do
         cache_edit ".token_command = $(jq -Rn --arg c "$command" '$c')"
         snapshot
         try refresh
-        assert_failed 7
+        assert_failed 5
         assert_no_secret
         assert_unchanged
     done
@@ -240,12 +240,11 @@ go_stale() {
 @test "a published token takes no permanent token's place" {
     local ending
     servetel-auth login -q --token-stdin <<<'permanent'
-    snapshot
     for ending in -10 3600; do
         try refresh --min-ttl 20m --on-change 'cat >published' \
             --adopt "echo '$(jwt "{\"nbf\":$EPOCHSECONDS,\"exp\":$((EPOCHSECONDS + ending))}")'"
         assert_done
-        assert_unchanged
+        assert_equal "$(cached_token)" permanent
         assert_equal "$(cat published)" permanent
     done
     assert_requests 0 refresh
@@ -275,4 +274,67 @@ go_stale() {
     assert_done
     assert_equal "$(json .action)" kept
     [ "$(cached_token)" != "$(cat token)" ]
+}
+
+@test "a token that cannot be cached is printed all the same, with a warning; stored is what refresh alone promises" {
+    local broken
+    for broken in 'rm -f default.lock && mkdir default.lock' 'mkdir .default.json.tmp'; do
+        use_token_command
+        go_stale
+        server_issue >token
+        snapshot
+        for command in 'show' 'show --min-ttl 10m' 'exec -- printenv SERVETEL_TOKEN' 'refresh --print' 'refresh --quiet --print'; do
+            # shellcheck disable=SC2086 # words
+            capture bash -c 'cd "$HOME/.servetel-auth" && eval "$1" && exec "${@:2}"' - "$broken" \
+                servetel-auth $command
+            assert_done "$broken: $command"
+            assert_stdout "$(cat token)"
+            [[ $command == *quiet* ]] || assert_stderr_has 'good, but not cached'
+            assert_stderr_lacks "$(cat token)"
+            assert_unchanged
+            rm -rf .servetel-auth/default.lock .servetel-auth/.default.json.tmp
+        done
+        capture bash -c 'cd "$HOME/.servetel-auth" && eval "$1" && exec "${@:2}"' - "$broken" \
+            servetel-auth refresh
+        assert_failed 7 "$broken"
+        assert_unchanged
+        rm -rf .servetel-auth
+    done
+}
+
+# account SUB: a token as the service makes it for that account.
+account() {
+    jwt "{\"sub\":$1,\"nbf\":$EPOCHSECONDS,\"exp\":$((EPOCHSECONDS + ${2:-3600}))}"
+}
+
+@test "another account's token is refused: a slip of quoting renews nobody else's" {
+    local mine
+    account '"1"' 30 >token
+    quietly login --token-command "cat '$HOME/token'"
+    mine="$(cat token)"
+    account '"2"' >token
+    for command in 'refresh' 'refresh --print' 'show --min-ttl 1m'; do
+        # shellcheck disable=SC2086 # words
+        try $command
+        assert_failed 7
+        assert_stderr_has 'another account'
+        assert_equal "$(cached_token)" "$mine"
+    done
+    account 1 >token # as a number it is the same
+    try refresh
+    assert_done
+    assert_equal "$(cached_token)" "$(cat token)"
+    account '"2"' >token # which is what the login says
+    quietly login --token-command "cat '$HOME/token'"
+    assert_equal "$(cached_token)" "$(cat token)"
+
+    account '"1"' | quietly login -p shared --token-stdin
+    mine="$(cached_token shared)"
+    try refresh -p shared --adopt "cat '$HOME/token'" --on-change 'touch published'
+    assert_failed 7
+    assert_stderr_has 'another account'
+    assert_stderr_has "'shared'"
+    assert_equal "$(cached_token shared)" "$mine"
+    [ ! -e published ]
+    assert_requests 0
 }

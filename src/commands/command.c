@@ -191,6 +191,7 @@ static enum result make_fresh(const struct options *options, int64_t keep_above_
     struct renewal r;
 
     wish.keep_above_s = keep_above_s;
+    wish.hands_out = true;
     renew_begin(&r, &wish, command_profile(options), options->file);
     result = command_renew(options, &r, NULL);
     if (result == RESULT_OK && is_promise)

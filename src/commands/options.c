@@ -66,6 +66,8 @@ static const struct option_spec specs[] = {
      "run COMMAND with a new token on its stdin (default: none)"},
     {"adopt", 0, "COMMAND", TEXT, AT(adopt), FOR_REFRESH | FOR_SCHEDULE,
      "first take the token that COMMAND prints, if it is fresher (default: none)"},
+    {"on-refused", 0, "COMMAND", TEXT, AT(on_refused), FOR_REFRESH,
+     "run COMMAND when the service refuses the remembered password (default: none)"},
     {"rejected-stdin", 0, NULL, FLAG, AT(rejected_stdin), FOR_REFRESH,
      "the API refused the token on stdin: renew it if it is the cached one"},
     {"complain-below", 0, "DURATION", DURATION, AT(complain_below_s), FOR_REFRESH,

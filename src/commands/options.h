@@ -47,7 +47,7 @@ struct options {
 
     bool print, json, all, yes, dry_run;
     int64_t min_ttl_s, jobs, complain_below_s;
-    const char *on_change, *adopt;
+    const char *on_change, *adopt, *on_refused;
     bool rejected_stdin;
 
     bool cached, no_newline, claims;

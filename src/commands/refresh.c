@@ -23,7 +23,10 @@ static struct renew_wish refresh_wish(const struct options *options)
     if (options->min_ttl_s != OPTION_UNSET)
         wish.keep_above_s = options->min_ttl_s;
     wish.on_change = options->on_change;
+    wish.hands_out = options->print;
     wish.adopt = options->adopt;
+    wish.adopt_when_due = options->all;
+    wish.on_refused = options->on_refused;
     return wish;
 }
 
@@ -197,16 +200,18 @@ static int print_all_json(struct all *all, const char *error)
 static int finish_all(struct all *all)
 {
     int code = result_exit_code(all->worst);
-    char rest[64] = "";
+    char adopted[32] = "", rest[64] = "";
 
     msg_progress("%s", "");
     if (all->json != NULL)
         code = print_all_json(all, NULL);
+    if (all->wish.adopt != NULL)
+        snprintf(adopted, sizeof adopted, ", %zu adopted", all->actions[RENEW_ADOPTED]);
     if (interrupted_count(all) > 0)
         snprintf(rest, sizeof rest, ", %zu interrupted", interrupted_count(all));
-    msg_note("%zu profile%s: %zu renewed, %zu logged in again, %zu kept, %zu failed%s", all->count,
-             all->count == 1 ? "" : "s", all->actions[RENEW_RENEWED], all->actions[RENEW_LOGGED_IN],
-             all->actions[RENEW_KEPT], all->failed, rest);
+    msg_note("%zu profile%s: %zu renewed, %zu logged in again%s, %zu kept, %zu failed%s",
+             all->count, all->count == 1 ? "" : "s", all->actions[RENEW_RENEWED],
+             all->actions[RENEW_LOGGED_IN], adopted, all->actions[RENEW_KEPT], all->failed, rest);
     return code;
 }
 
@@ -358,9 +363,8 @@ static int foresee_all(const struct options *options)
 
 int cmd_refresh(const struct options *options)
 {
-    if (options->all &&
-        (options->profile_is_flag || options->file_is_flag || options->print || options->adopt))
-        return command_misuse("--all goes with none of --profile, --file, --print and --adopt");
+    if (options->all && (options->profile_is_flag || options->file_is_flag || options->print))
+        return command_misuse("--all goes with none of --profile, --file and --print");
     if (options->all && (options->api_url_is_flag || options->rejected_stdin))
         return command_misuse("--all goes with neither --api-url nor --rejected-stdin");
     if (options->rejected_stdin && options->dry_run)

@@ -333,8 +333,8 @@ int cmd_schedule(const struct options *options)
     char *text;
     int code;
 
-    if (options->all && (options->profile_is_flag || options->file_is_flag || options->adopt))
-        return command_misuse("--all goes with none of --profile, --file and --adopt");
+    if (options->all && (options->profile_is_flag || options->file_is_flag))
+        return command_misuse("--all goes with neither --profile nor --file");
     if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
         has_line_end(options->file))
         return command_misuse("neither cron nor systemd takes more than one line");

@@ -12,7 +12,7 @@
 
 /* Of a token from elsewhere its claims, if it has any, say what is known. Its clock may be another:
  * it lasts no longer than its whole life from now. */
-void foreign_take(struct renewal *r, const char *token)
+static void take_foreign(struct renewal *r, const char *token)
 {
     struct token_claims claims = token_claims(token);
     int64_t now = clock_epoch_s(), expires_at = claims.has_exp ? claims.exp : TOKEN_NO_EXPIRY;
@@ -28,43 +28,74 @@ void foreign_take(struct renewal *r, const char *token)
 
 /* Whether a token from elsewhere is to take the cached one's place: it is another, and lasts where
  * the cached one has ended, or was made later by its nbf (which the service sets anew at each
- * renewal, and iat not), or, where that says nothing, ends no earlier. */
+ * renewal, and iat not), or, where that says nothing, ends no earlier. But what others have not
+ * seen yet is later than what they have, unless that shows for certain. */
 static bool is_newer(const struct profile *p, const char *token)
 {
     struct token_claims claims = token_claims(token), old;
     int64_t now = clock_epoch_s();
+    bool is_last = profile_is_unpublished(p) && p->blacklisted_at == 0 && p->refused_at == 0;
 
     if (p->token == NULL)
         return true;
     if (strcmp(token, p->token) == 0)
         return false;
-    if (profile_ttl_s(p, now) == 0 && (!claims.has_exp || claims.exp > now))
+    if (!is_last && profile_ttl_s(p, now) == 0 && (!claims.has_exp || claims.exp > now))
         return true;
     old = token_claims(p->token);
     if (claims.has_nbf && old.has_nbf && claims.nbf != old.nbf)
         return claims.nbf > old.nbf;
+    if (is_last)
+        return claims.has_exp && claims.exp > p->expires_at;
     return !claims.has_exp || claims.exp >= p->expires_at;
 }
 
 /* An error's text, or the "null" of a tool, is visible ASCII too: where the cached token has an end
- * among its claims, what has none is not taken for its successor. */
+ * among its claims, what has none is not taken for its successor. Nor is another account's: a slip
+ * of quoting would renew it here, and spend it there. */
 static enum result check(struct renewal *r, struct buffer *token, const char *what)
 {
     char *output = mem_join("the output of ", what);
     enum result result = token_clean(token, output, &r->error);
+    const char *cached = r->profile.token;
 
     mem_free(output);
     if (result != RESULT_OK)
         return r->error.result = RESULT_LOCAL; /* a source that failed, no call that is wrong */
-    if (r->profile.token == NULL || !token_claims(r->profile.token).has_exp ||
-        token_claims(token->data).has_exp)
+    if (cached == NULL)
         return RESULT_OK;
-    return error_set(&r->error, RESULT_LOCAL,
-                     "what %s printed is no token that ends, unlike the cached one: see to "
-                     "whatever prints it",
-                     what);
+    if (!token_may_be_of_same(cached, token->data))
+        return error_set(&r->error, RESULT_LOCAL,
+                         "what %s printed is the token of another account (its sub is not that of "
+                         "the cached one): see to what it asks for '%s'",
+                         what, r->cache.name);
+    if (token_claims(cached).has_exp && !token_claims(token->data).has_exp)
+        return error_set(&r->error, RESULT_LOCAL,
+                         "what %s printed is no token that ends, unlike the cached one: see to "
+                         "whatever prints it",
+                         what);
+    return RESULT_OK;
 }
 
+enum result foreign_import(struct renewal *r)
+{
+    const char *token = buffer_text(r->wish->token);
+
+    if (profile_is_unpublished(&r->profile) &&
+        profile_is_of(&r->profile, r->wish->email,
+                      profile_api_url(&r->profile, r->wish->api_url)) &&
+        !is_newer(&r->profile, token) && strcmp(token, r->profile.token) != 0)
+        return error_set(&r->error, RESULT_LOCAL,
+                         "the cached token of '%s' is newer, and not published yet: publish it "
+                         "(refresh --adopt ... --on-change ...), or run servetel-auth logout first",
+                         r->cache.name);
+    login_take_account(r);
+    take_foreign(r, token);
+    r->outcome.action = RENEW_LOGGED_IN;
+    return RESULT_OK;
+}
+
+/* Without a lock and a file of its own it will do, too: nothing is spent. */
 enum result foreign_fetch(struct renewal *r)
 {
     static const char what[] = "the token command";
@@ -76,6 +107,10 @@ enum result foreign_fetch(struct renewal *r)
     bool newer;
 
     result = source_run(p->token_command, what, r->deadline_ms, &token, &r->error);
+    if (result == RESULT_LOCAL) /* the store that it asks is down */
+        result = r->error.result = RESULT_TEMPORARY;
+    if (result == RESULT_OK && token.len == 0)
+        result = error_set(&r->error, RESULT_TEMPORARY, "%s printed no token", what);
     if (result == RESULT_OK)
         result = check(r, &token, what);
     if (result != RESULT_OK)
@@ -85,14 +120,14 @@ enum result foreign_fetch(struct renewal *r)
     newer = is_newer(p, token.data) ||
             (p->expires_at == TOKEN_NO_EXPIRY && strcmp(token.data, p->token) != 0);
     if (newer && (!claims.has_exp || claims.exp > now)) {
-        foreign_take(r, token.data);
+        take_foreign(r, token.data);
         r->outcome.action = RENEW_RENEWED;
     } else if (r->wish->keep_above_s >= 0 || old_ttl_s == 0 ||
                old_ttl_s < profile_default_min_ttl_s(p)) {
         /* (Without --min-ttl the cached one may still be good enough.) */
         result = error_set(&r->error, RESULT_TEMPORARY,
                            "the token command printed no fresher token than the cached one: see "
-                           "to whatever renews it");
+                           "to whatever renews it, and to this host's clock");
     }
 out:
     buffer_clear(&token);
@@ -101,29 +136,36 @@ out:
 
 enum result foreign_adopt(struct renewal *r)
 {
-    static const char what[] = "the adopt command";
-    enum result result = source_run(r->wish->adopt, what, r->deadline_ms, &r->published, &r->error);
+    struct child get = {.command = r->wish->adopt, .line = &r->published};
+    struct profile *p = &r->profile;
+    struct error error;
+    enum result result;
 
-    if (result != RESULT_OK) {
-        if (result != RESULT_INTERRUPTED) { /* the engine that it asks is down */
-            r->error.result = RESULT_TEMPORARY;
-            error_append(&r->error, ": nothing was sent");
-        }
+    buffer_clear(&r->published);
+    result = step_run(r, &get, r->deadline_ms, &error);
+    if (result == RESULT_INTERRUPTED)
+        return step_interrupted(r);
+    if (result != RESULT_OK) /* the engine that it asks is down */
+        return error_set(&r->error, RESULT_TEMPORARY, "the adopt command %s: nothing was sent",
+                         error.text);
+    if (r->published.len > 0 && check(r, &r->published, "the adopt command") != RESULT_OK)
         return r->error.result;
+    if (r->published.len == 0 || !is_newer(p, r->published.data)) {
+        bool same = p->token != NULL && strcmp(buffer_text(&r->published), p->token) == 0;
+
+        r->learnt = r->learnt || (same && !profile_is_published(p));
+        mem_replace(&p->publication, same ? PROFILE_PUBLISHED : PROFILE_UNPUBLISHED);
+        return RESULT_OK;
     }
-    if (r->published.len == 0)
-        return RESULT_OK; /* nothing is published yet */
-    result = check(r, &r->published, what);
-    if (result != RESULT_OK || !is_newer(&r->profile, r->published.data))
-        return result;
     /* Stored first, whatever comes of it then: the older one is no longer good. */
     msg_verbose("%s: adopting the published token", r->cache.name);
     if (renew_prepare(r) != RESULT_OK)
         return r->error.result;
-    foreign_take(r, r->published.data);
-    if (r->profile.api_url == NULL)
-        mem_replace(&r->profile.api_url, profile_api_url(&r->profile, r->wish->api_url));
-    mem_replace(&r->seen_token, r->profile.token);
+    take_foreign(r, r->published.data);
+    mem_replace(&p->publication, PROFILE_PUBLISHED);
+    if (p->api_url == NULL)
+        mem_replace(&p->api_url, profile_api_url(p, r->wish->api_url));
+    mem_replace(&r->seen_token, p->token);
     r->outcome.action = RENEW_ADOPTED;
     return renew_commit(r);
 }

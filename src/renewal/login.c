@@ -95,6 +95,7 @@ static void guard(struct renewal *r, bool rejected)
         decide_note_failed_login(&r->profile, clock_epoch_s());
         return;
     }
+    r->login_refused = true;
     mem_replace(&r->profile.unattended_login, PROFILE_LOGIN_REFUSED);
     r->profile.unattended_login_at = clock_epoch_s();
     command = advice_login_command(r->cache.name, r->cache.path, &r->profile);

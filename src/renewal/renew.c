@@ -114,7 +114,7 @@ enum result renew_commit(struct renewal *r)
 
 /* Writes what was learnt into the file, without a new token; the result is as it was. Not over what
  * another process has stored meanwhile, since somebody removed the lock. */
-static enum result note(struct renewal *r, enum result result)
+enum result renew_note(struct renewal *r, enum result result)
 {
     const char *api_url = profile_api_url(&r->profile, r->wish->api_url);
     struct error before = r->error;
@@ -131,56 +131,9 @@ static enum result note(struct renewal *r, enum result result)
         return result;
     }
     /* It matters more than what went wrong before: the guard is down. */
-    error_append(&r->error, " (after: %s)", before.text);
+    if (result != RESULT_OK)
+        error_append(&r->error, " (after: %s)", before.text);
     return r->error.result;
-}
-
-/* NAME=value for the hook, which is to know whose token it gets. */
-static void hook_variables(const struct renewal *r, char *variables[5])
-{
-    char *host = url_host(profile_api_url(&r->profile, r->wish->api_url));
-    bool is_file = strcmp(r->cache.name, r->cache.path) == 0;
-
-    variables[0] = mem_join("SERVETEL_PROFILE=", is_file ? "" : r->cache.name);
-    variables[1] = mem_join("SERVETEL_AUTH_FILE=", is_file ? r->cache.path : "");
-    variables[2] = mem_join("SERVETEL_TOKEN_HOST=", host);
-    variables[3] = r->profile.expires_at == TOKEN_NO_EXPIRY
-                       ? mem_copy("SERVETEL_EXPIRES_AT=")
-                       : mem_format("SERVETEL_EXPIRES_AT=%lld", (long long)r->profile.expires_at);
-    variables[4] = NULL;
-    mem_free(host);
-}
-
-/* The token is stored: `result` is that of its way to the disk. */
-static enum result run_hook(struct renewal *r, enum result result)
-{
-    const struct buffer token = {.data = r->profile.token, .len = strlen(r->profile.token)};
-    char *variables[5];
-    const struct child hook = {.command = r->wish->on_change,
-                               .input = &token,
-                               .environment = (const char *const *)variables};
-    struct error error;
-    enum result ended;
-
-    cache_abandon(&r->cache);
-    cache_unlock(&r->cache);
-    if (signals_caught()) { /* it would be killed at once */
-        msg_warn("%s: the token is stored, but the hook was not run: a signal came", r->cache.name);
-        return step_interrupted(r);
-    }
-    msg_verbose("%s: running the hook", r->cache.name);
-    hook_variables(r, variables);
-    /* The renewal's own time may be spent. */
-    ended = child_run(&hook, clock_monotonic_ms() + r->wish->timeout_ms, &error);
-    for (int i = 0; variables[i] != NULL; i++)
-        mem_free(variables[i]);
-    if (ended == RESULT_OK)
-        return result;
-    if (ended == RESULT_INTERRUPTED) {
-        msg_warn("%s: the token is stored, but a signal stopped the hook", r->cache.name);
-        return step_interrupted(r);
-    }
-    return error_set(&r->error, RESULT_FAILED, "the token is stored, but the hook %s", error.text);
 }
 
 /* ---- the renewal ---- */
@@ -188,10 +141,19 @@ static enum result run_hook(struct renewal *r, enum result result)
 /* The token stays (or is what was adopted); it is published if what is published is another. */
 static enum result keep(struct renewal *r)
 {
-    if (r->wish->adopt == NULL || r->wish->on_change == NULL ||
-        strcmp(buffer_text(&r->published), r->profile.token) == 0)
-        return RESULT_OK;
-    return run_hook(r, RESULT_OK);
+    if (publish_is_shared(r) && profile_is_unpublished(&r->profile))
+        return publish(r, RESULT_OK);
+    return renew_note(r, RESULT_OK);
+}
+
+/* With --all, which may find nothing to do for hundreds, only where there is something to learn. */
+static bool must_ask_for_the_published(const struct renewal *r, int64_t now)
+{
+    const char *why;
+
+    return r->wish->adopt != NULL &&
+           (!r->wish->adopt_when_due || !profile_is_published(&r->profile) ||
+            decide(&r->profile, r->wish, now, &why) != RENEW_PLAN_KEEP);
 }
 
 static enum result wait_or_fail(struct renewal *r, int64_t now)
@@ -243,19 +205,11 @@ static bool is_the_one_wanted(const struct renewal *r, int64_t now)
            profile_ttl_s(&r->profile, now) > min_ttl_s;
 }
 
-static enum result import(struct renewal *r)
-{
-    login_take_account(r);
-    foreign_take(r, buffer_text(r->wish->token));
-    r->outcome.action = RENEW_LOGGED_IN;
-    return RESULT_OK;
-}
-
 static enum result obtain(struct renewal *r, enum renew_plan plan)
 {
     switch (plan) {
     case RENEW_PLAN_IMPORT:
-        return import(r);
+        return foreign_import(r);
     case RENEW_PLAN_COMMAND:
         return foreign_fetch(r);
     case RENEW_PLAN_LOG_IN:
@@ -265,6 +219,23 @@ static enum result obtain(struct renewal *r, enum renew_plan plan)
     }
 }
 
+/* A token command's token spends nothing: if the trouble is the file, whoever the token is for can
+ * do without that. */
+static bool may_go_uncached(const struct renewal *r, enum result result)
+{
+    return result == RESULT_LOCAL && r->wish->hands_out && r->profile.token_command != NULL;
+}
+
+static enum result hand_out_uncached(struct renewal *r)
+{
+    struct error why = r->error;
+    enum result result = r->outcome.spent ? RESULT_OK : foreign_fetch(r);
+
+    if (r->outcome.spent)
+        msg_warn("%s: the token is good, but not cached: %s", r->cache.name, why.text);
+    return result;
+}
+
 static enum result go(struct renewal *r)
 {
     int64_t now = clock_epoch_s();
@@ -272,7 +243,8 @@ static enum result go(struct renewal *r)
     enum result result;
     const char *why;
 
-    if ((result = take_lock(r)) != RESULT_OK || was_renewed_by_another(r))
+    result = take_lock(r);
+    if ((result != RESULT_OK && !may_go_uncached(r, result)) || was_renewed_by_another(r))
         return result;
     if ((result = read_again(r)) != RESULT_OK || was_renewed_by_another(r))
         return result;
@@ -284,8 +256,8 @@ static enum result go(struct renewal *r)
         r->profile.blacklisted_at = now;
         r->learnt = true;
     }
-    if (r->wish->adopt != NULL && (result = foreign_adopt(r)) != RESULT_OK)
-        return note(r, result);
+    if (must_ask_for_the_published(r, now) && (result = foreign_adopt(r)) != RESULT_OK)
+        return renew_note(r, result);
     if (is_the_one_wanted(r, now))
         return keep(r);
 
@@ -295,20 +267,24 @@ static enum result go(struct renewal *r)
     if (plan == RENEW_PLAN_KEEP)
         return keep(r);
     if (plan == RENEW_PLAN_WAIT)
-        return note(r, wait_or_fail(r, now));
+        return renew_note(r, wait_or_fail(r, now));
     if (plan == RENEW_PLAN_NONE)
-        return note(r, fail_login_needed(r, why));
+        return renew_note(r, fail_login_needed(r, why));
 
-    if ((result = renew_prepare(r)) != RESULT_OK)
-        return result;
+    /* (Without the lock take_lock() has said why.) */
+    result = r->cache.locked || r->wish->no_cache ? renew_prepare(r) : RESULT_LOCAL;
+    if (result != RESULT_OK)
+        return may_go_uncached(r, result) ? hand_out_uncached(r) : result;
     if ((result = obtain(r, plan)) != RESULT_OK)
-        return note(r, result);
+        return publish_refusal(r, renew_note(r, result));
     if (!r->outcome.spent) /* the token command had nothing newer, and need not */
         return RESULT_OK;
     result = renew_commit(r);
+    if (may_go_uncached(r, result))
+        return hand_out_uncached(r);
     if (!r->outcome.stored || r->wish->on_change == NULL)
         return result;
-    return run_hook(r, result);
+    return publish(r, result);
 }
 
 enum result renew(struct renewal *r)

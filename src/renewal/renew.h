@@ -59,6 +59,7 @@ struct renew_wish {
     const char *password_command, *password_file, *token_command;
     bool forget_source;
     bool no_cache; /* LOGIN, IMPORT: read and write no file */
+    bool hands_out; /* FRESH: the token is for a caller, who can use one that could not be cached */
 
     const char
         *rejected; /* FRESH: a token that the API refused, for which another is wanted; or NULL */
@@ -68,6 +69,8 @@ struct renew_wish {
      * also runs when what is published is not what is cached: a publication that failed, or was
      * cut off, is made up for. */
     const char *adopt;
+    bool adopt_when_due;    /* only where the token is not kept, or is not published yet */
+    const char *on_refused; /* a command to run when the service refuses the remembered password */
 };
 
 enum renew_action { RENEW_KEPT, RENEW_RENEWED, RENEW_LOGGED_IN, RENEW_ADOPTED };
@@ -98,6 +101,7 @@ struct renewal {
     enum api_scheme scheme;  /* the form in which the token went out last */
     bool answered;           /* a request of this renewal was, or may have arrived */
     bool exchange_failed;    /* it did, and the service would not have it */
+    bool login_refused;      /* the remembered password was, in this renewal */
     bool learnt;             /* something that the file should say, token or no */
     struct buffer password;  /* from the remembered source */
     struct buffer published; /* what the adopt command printed */

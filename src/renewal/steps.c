@@ -137,6 +137,8 @@ void step_take_token(struct renewal *r, const char *token, const char *token_typ
     p->expires_at = expires_at;
     p->refused_at = p->blacklisted_at = 0;
     p->retry_at = p->retry_noted_at = 0;
+    if (publish_is_shared(r) || p->publication != NULL)
+        mem_replace(&p->publication, PROFILE_UNPUBLISHED);
     if (profile_login_failed(p)) {
         mem_replace(&p->unattended_login, NULL);
         p->unattended_login_at = 0;

@@ -19,12 +19,30 @@ void login_take_account(struct renewal *r);
 enum result foreign_fetch(struct renewal *r) MUST_CHECK;
 /* The token that other hosts share, if it is newer, stored at once. */
 enum result foreign_adopt(struct renewal *r) MUST_CHECK;
-void foreign_take(struct renewal *r, const char *token);
+/* The wish's token. */
+enum result foreign_import(struct renewal *r) MUST_CHECK;
+
+/* ---- publish.c: who else is told ---- */
+
+struct child;
+/* child_run(), with the profile's name, its host and the token's end in its environment. */
+enum result step_run(const struct renewal *r, struct child *child, int64_t deadline_ms,
+                     struct error *error) MUST_CHECK;
+/* Other hosts are told of a new token, and start from it. */
+bool publish_is_shared(const struct renewal *r);
+/* Lets the lock go and runs the hook with the token, which is stored: result is that of its way to
+ * the disk. */
+enum result publish(struct renewal *r, enum result result) MUST_CHECK;
+/* After a failure, which stays it: if the remembered password was refused just now, others are
+ * told. */
+enum result publish_refusal(struct renewal *r, enum result result) MUST_CHECK;
 
 /* ---- renew.c, steps.c ---- */
 
 enum result renew_prepare(struct renewal *r) MUST_CHECK;
 enum result renew_commit(struct renewal *r) MUST_CHECK;
+/* Writes what was learnt into the file, without a new token; the result is as it was. */
+enum result renew_note(struct renewal *r, enum result result);
 
 int64_t step_left_ms(const struct renewal *r);
 /* RESULT_AGAIN, so many milliseconds from now. */

@@ -41,6 +41,7 @@ static const struct member {
     {"retry_at", offsetof(struct profile, retry_at), true, 0},
     {"retry_noted_at", offsetof(struct profile, retry_noted_at), true, 0},
     {"password_expires_at", offsetof(struct profile, password_expires_at), true, 0},
+    {"publication", offsetof(struct profile, publication), false, 0},
 };
 #define MEMBER_COUNT (sizeof members / sizeof members[0])
 
@@ -254,16 +255,29 @@ bool profile_is_permanent(const struct profile *profile)
     return token_is_permanent(profile->expires_at, profile->obtained_at);
 }
 
+static bool is_text(const char *member, const char *text)
+{
+    return member != NULL && strcmp(member, text) == 0;
+}
+
 bool profile_login_was_refused(const struct profile *profile)
 {
-    return profile->unattended_login != NULL &&
-           strcmp(profile->unattended_login, PROFILE_LOGIN_REFUSED) == 0;
+    return is_text(profile->unattended_login, PROFILE_LOGIN_REFUSED);
 }
 
 bool profile_login_failed(const struct profile *profile)
 {
-    return profile->unattended_login != NULL &&
-           strcmp(profile->unattended_login, PROFILE_LOGIN_FAILED) == 0;
+    return is_text(profile->unattended_login, PROFILE_LOGIN_FAILED);
+}
+
+bool profile_is_published(const struct profile *profile)
+{
+    return is_text(profile->publication, PROFILE_PUBLISHED);
+}
+
+bool profile_is_unpublished(const struct profile *profile)
+{
+    return is_text(profile->publication, PROFILE_UNPUBLISHED);
 }
 
 bool profile_has_source(const struct profile *profile)

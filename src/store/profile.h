@@ -30,12 +30,16 @@ struct profile {
     int64_t retry_at;            /* nothing is sent before, as the service asked, or since an */
     int64_t retry_noted_at;      /* unattended login failed at that time: see decide_pause_s() */
     int64_t password_expires_at; /* the service's password policy */
-    struct cJSON *json;          /* NULL when nothing was read */
+    char *publication;  /* of a token that several hosts share: NULL where it never was one */
+    struct cJSON *json; /* NULL when nothing was read */
 };
 
 /* What unattended_login may be. */
 #define PROFILE_LOGIN_REFUSED "refused"
 #define PROFILE_LOGIN_FAILED "failed"
+/* What publication may be. */
+#define PROFILE_PUBLISHED "done"
+#define PROFILE_UNPUBLISHED "pending"
 
 /* [A-Za-z0-9][A-Za-z0-9._@+-]{0,127}: a file name, and a word that no shell minds. */
 bool profile_name_is_valid(const char *name);
@@ -81,6 +85,8 @@ bool profile_is_permanent(const struct profile *profile);
 bool profile_has_source(const struct profile *profile);
 bool profile_login_was_refused(const struct profile *profile);
 bool profile_login_failed(const struct profile *profile);
+bool profile_is_published(const struct profile *profile);
+bool profile_is_unpublished(const struct profile *profile);
 enum profile_state profile_state(const struct profile *profile, int64_t now);
 /* When the password expires, if a person should be warned (14 days or fewer): "expires in 5 days";
  * NULL if nobody need be. */

@@ -80,11 +80,20 @@ char *token_payload(const char *token)
     return payload;
 }
 
+/* json_delete() it; NULL if it is not a JWT. */
+static struct cJSON *read_payload(const char *token)
+{
+    char *payload = token_payload(token);
+    struct cJSON *json = payload == NULL ? NULL : json_parse_object(payload, strlen(payload));
+
+    mem_free(payload);
+    return json;
+}
+
 struct token_claims token_claims(const char *token)
 {
     struct token_claims claims = {0};
-    char *payload = token_payload(token);
-    struct cJSON *json = payload == NULL ? NULL : json_parse_object(payload, strlen(payload));
+    struct cJSON *json = read_payload(token);
 
     if (json != NULL) {
         claims.has_exp = json_integer(json, "exp", &claims.exp) && claims.exp >= 0;
@@ -92,8 +101,32 @@ struct token_claims token_claims(const char *token)
         claims.has_nbf = json_integer(json, "nbf", &claims.nbf) && claims.nbf >= 0;
     }
     json_delete(json);
-    mem_free(payload);
     return claims;
+}
+
+/* NULL if it has none. A number stands for its digits: libraries write ids as the one and as the
+ * other. */
+static char *subject(const char *token)
+{
+    struct cJSON *json = read_payload(token);
+    const char *text = json == NULL ? NULL : json_string(json, "sub");
+    int64_t number;
+    char *sub = json != NULL && json_integer(json, "sub", &number)
+                    ? mem_format("%lld", (long long)number)
+                    : mem_copy(text);
+
+    json_delete(json);
+    return sub;
+}
+
+bool token_may_be_of_same(const char *one, const char *other)
+{
+    char *sub = subject(one), *other_sub = subject(other);
+    bool same = sub == NULL || other_sub == NULL || strcmp(sub, other_sub) == 0;
+
+    mem_free(sub);
+    mem_free(other_sub);
+    return same;
 }
 
 enum result token_answer_life(int64_t expires_in, const struct token_claims *claims,

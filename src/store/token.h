@@ -43,6 +43,8 @@ enum result token_clean(struct buffer *text, const char *what, struct error *err
 char *token_payload(const char *token);
 /* The times among its claims; all absent if it is not a JWT. */
 struct token_claims token_claims(const char *token);
+/* Whose token it is, by its claim sub: false where both have one and they differ. */
+bool token_may_be_of_same(const char *one, const char *other);
 
 /* The life of a token that came in an answer, as far as it can be told: expires_in unless 0; else
  * exp counted from nbf or iat; else the documented hour. RESULT_PROTOCOL if that is not positive or

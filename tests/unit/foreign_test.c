@@ -187,25 +187,26 @@ TEST(a_token_command_that_gives_the_same_good_token_keeps_it)
     tear_down();
 }
 
-TEST(a_token_command_that_fails_is_a_local_failure)
+TEST(a_token_command_that_fails_is_temporary_and_one_that_prints_no_token_is_not)
 {
     static const struct {
         const char *command, *text;
+        enum result result;
     } table[] = {
-        {"exit 4", "exited with 4"},
-        {"true", "empty"},
-        {"echo '***'", "masked"},
-        {"echo not a token", "token"},
-        {"printf 'abc\\\\000def\\\\n'", "token"},
-        {"head -c 17000 /dev/zero | tr '\\\\0' x", "token"},
-        {"head -c 30000 /dev/zero | tr '\\\\0' x", "long"},
+        {"exit 4", "exited with 4", RESULT_TEMPORARY},
+        {"true", "no token", RESULT_TEMPORARY},
+        {"echo '***'", "masked", RESULT_LOCAL},
+        {"echo not a token", "token", RESULT_LOCAL},
+        {"printf 'abc\\\\000def\\\\n'", "token", RESULT_LOCAL},
+        {"head -c 17000 /dev/zero | tr '\\\\0' x", "token", RESULT_LOCAL},
+        {"head -c 30000 /dev/zero | tr '\\\\0' x", "long", RESULT_TEMPORARY},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         set_up();
         cache_with_command("old-token", now + 10, table[i].command);
         begin();
-        expect_done(RESULT_LOCAL, 0);
+        expect_done(table[i].result, 0);
         expect_text(table[i].text);
         check_cached_token("old-token");
         tear_down();
@@ -464,4 +465,161 @@ TEST(a_host_without_a_cache_adopts_the_shared_token)
     mem_free(command);
     mem_free(shared);
     tear_down();
+}
+
+/* ---- what is published ---- */
+
+static bool cached_has(const char *part)
+{
+    return strstr(get(at("default.json")), part) != NULL;
+}
+
+/* Another account's, by sub; 0: none. */
+static char *token_of(int sub, int64_t nbf_in)
+{
+    char *payload = sub == 0
+                        ? mem_format("{\"nbf\":%lld,\"exp\":%lld}", (long long)(now + nbf_in),
+                                     (long long)(now + nbf_in + 3600))
+                        : mem_format("{\"sub\":\"%d\",\"nbf\":%lld,\"exp\":%lld}", sub,
+                                     (long long)(now + nbf_in), (long long)(now + nbf_in + 3600));
+    char *token = jwt_of(payload);
+
+    mem_free(payload);
+    return token;
+}
+
+TEST(another_accounts_token_is_not_taken)
+{
+    static const struct {
+        int cached, printed;
+        enum result result;
+    } table[] = {{1, 2, RESULT_LOCAL}, {1, 1, RESULT_OK}, {0, 2, RESULT_OK}, {1, 0, RESULT_OK}};
+
+    for (size_t i = 0; i < 2 * sizeof table / sizeof table[0]; i++) {
+        size_t row = i / 2;
+        char *old, *other;
+
+        set_up();
+        old = token_of(table[row].cached, -1000);
+        other = token_of(table[row].printed, -10);
+        if (i % 2 == 0) {
+            cache_token(old, now + 30, "");
+            wish_adopt_token(other);
+        } else {
+            char *command = mem_format("echo %s", other);
+
+            cache_with_command(old, now + 30, command);
+            mem_free(command);
+        }
+        wish.keep_above_s = 60;
+        begin();
+        expect_done(table[row].result, 0);
+        check_cached_token(table[row].result == RESULT_OK ? other : old);
+        mem_free(old);
+        mem_free(other);
+        tear_down();
+    }
+}
+
+/* With --all: nobody is asked for what is known to be published and lasts. */
+TEST(what_is_published_and_kept_is_not_asked_for)
+{
+    static const struct {
+        const char *publication;
+        int64_t ttl_s;
+        bool asks;
+    } table[] = {
+        {"done", 1000, false}, {"done", 30, true}, {"pending", 1000, true}, {"", 1000, true}};
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char *more = table[i].publication[0] == '\0'
+                         ? mem_copy("")
+                         : mem_format(",\"publication\":\"%s\"", table[i].publication);
+        char *command;
+
+        set_up();
+        cache_token("old-token", now + table[i].ttl_s, more);
+        command = mem_format("touch '%s' && echo old-token", at("asked"));
+        wish_adopt(command);
+        wish_hook("cat >published");
+        wish.adopt_when_due = true;
+        wish.keep_above_s = 60;
+        begin();
+        if (table[i].ttl_s < 60)
+            answer(200, OK_BODY);
+        expect_done(RESULT_OK, table[i].ttl_s < 60);
+        CHECK_INT(exists(at("asked")), table[i].asks);
+        CHECK_INT(exists(at("published")), table[i].ttl_s < 60);
+        CHECK(cached_has("\"publication\":\t\"done\"") || !table[i].asks);
+        mem_free(command);
+        mem_free(more);
+        tear_down();
+    }
+}
+
+/* Made in the same second, they cannot be told apart by their times. */
+TEST(a_token_that_others_have_not_seen_yet_is_not_replaced_by_what_they_have)
+{
+    static const struct {
+        const char *more;
+        int64_t nbf_in;
+        bool replaced;
+    } table[] = {
+        {",\"publication\":\"pending\"", -100, false},
+        {",\"publication\":\"pending\"", -99, true},
+        {",\"publication\":\"pending\",\"blacklisted_at\":5", -100, true},
+        {",\"publication\":\"done\"", -100, true},
+        {"", -100, true},
+    };
+
+    for (size_t i = 0; i < 2 * sizeof table / sizeof table[0]; i++) {
+        bool imports = i % 2 == 1;
+        bool replaced = table[i / 2].replaced || (imports && table[i / 2].more[0] == '\0');
+        char *mine, *other;
+
+        set_up();
+        mine = token_of(0, -100);
+        other = token_of(1, table[i / 2].nbf_in); /* the same times, but another text */
+        cache_token(mine, now + 3500, table[i / 2].more);
+        if (imports) {
+            wish_import(other);
+        } else {
+            wish_adopt_token(other);
+            wish_hook("cat >published");
+            wish.keep_above_s = 60;
+        }
+        begin();
+        expect_done(replaced || !imports ? RESULT_OK : RESULT_LOCAL, 0);
+        check_cached_token(replaced ? other : mine);
+        if (!imports)
+            CHECK_STR(get(at("published")), replaced ? "(none)" : mine);
+        else if (!replaced)
+            expect_text("not published yet");
+        mem_free(mine);
+        mem_free(other);
+        tear_down();
+    }
+}
+
+TEST(what_cannot_be_cached_is_handed_out_all_the_same)
+{
+    for (int hands_out = 0; hands_out < 2; hands_out++) {
+        char *fresh, *command;
+
+        set_up();
+        fresh = jwt_until(3000);
+        command = mem_format("echo %s", fresh);
+        cache_with_command("old-token", now + 10, command);
+        wish.hands_out = hands_out;
+        begin();
+        start();
+        make_unwritable();
+        expect_done(hands_out ? RESULT_OK : RESULT_LOCAL, 0);
+        CHECK_STR(r.profile.token, hands_out ? fresh : "old-token");
+        CHECK(!r.outcome.stored);
+        check_cached_token("old-token");
+        mem_free(command);
+        mem_free(fresh);
+        tear_down();
+    }
 }

@@ -143,3 +143,144 @@ TEST(after_a_signal_the_hook_is_not_run)
     check_cached_token("new-token");
     tear_down();
 }
+
+/* ---- publications, and refusals ---- */
+
+static void expect_publication(const char *state)
+{
+    struct profile profile = cached();
+
+    CHECK_STR(profile.publication, state);
+    profile_clear(&profile);
+}
+
+TEST(a_publication_that_fails_is_tried_again)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    wish.adopt = "true";
+    wish_hook("echo x >>tries && test $(wc -l <tries) -ge 5 && cat >published");
+    begin();
+    answer(200, OK_BODY);
+    expect_done(RESULT_OK, 1);
+    CHECK_STR(get(at("published")), "new-token");
+    expect_publication("done");
+    tear_down();
+}
+
+TEST(a_publication_that_goes_on_failing_is_made_up_for_by_the_next_run)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    wish.adopt = "true";
+    wish.keep_above_s = 2000;
+    wish_hook("echo x >>tries && exit 1");
+    begin();
+    answer(200, OK_BODY);
+    expect_done(RESULT_FAILED, 1);
+    expect_text("the token is stored, but the hook exited with 1");
+    CHECK_STR(get(at("tries")), "x\nx\nx\nx\nx\n");
+    check_cached_token("new-token");
+    expect_publication("pending");
+    wish.adopt_when_due = true; /* whatever else is to be done */
+    wish_hook("cat >published");
+    begin();
+    expect_done(RESULT_OK, 0);
+    CHECK_STR(get(at("published")), "new-token");
+    expect_publication("done");
+    tear_down();
+}
+
+TEST(a_publication_is_tried_as_long_as_the_time_lasts)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    wish.adopt = "true";
+    wish.timeout_ms = 400; /* less than the first pause */
+    wish_hook("echo x >>tries && exit 1");
+    begin();
+    answer(200, OK_BODY);
+    expect_done(RESULT_FAILED, 1);
+    CHECK_STR(get(at("tries")), "x\n");
+    tear_down();
+}
+
+TEST(a_hook_that_publishes_nothing_is_run_once)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    wish_hook("echo x >>tries && exit 1");
+    begin();
+    answer(200, OK_BODY);
+    expect_done(RESULT_FAILED, 1);
+    CHECK_STR(get(at("tries")), "x\n");
+    expect_publication(NULL);
+    tear_down();
+}
+
+static void renew_meanwhile(void)
+{
+    cache_token("another", now + 3000, ",\"publication\":\"pending\"");
+}
+
+/* What is published is then no longer what is cached. */
+TEST(what_another_has_renewed_meanwhile_is_not_noted_as_published)
+{
+    char *command;
+
+    set_up();
+    renew_meanwhile();
+    command = mem_format("cp '%s' '%s'", at("default.json"), at("other"));
+    CHECK_INT(system(command), 0);
+    mem_free(command);
+    cache_token("old-token", now + 1000, "");
+    wish.adopt = "true";
+    wish_hook("cat >published && cp other default.json");
+    begin();
+    answer(200, OK_BODY);
+    expect_done(RESULT_OK, 1);
+    CHECK_STR(get(at("published")), "new-token");
+    CHECK_STR(r.profile.token, "new-token");
+    check_cached_token("another");
+    expect_publication("pending");
+    tear_down();
+}
+
+TEST(others_are_told_of_a_refused_password_once)
+{
+    static char command[512];
+
+    set_up();
+    cache_with_source("echo secret");
+    snprintf(command, sizeof command,
+             "cd '%s' && echo $SERVETEL_PROFILE $SERVETEL_TOKEN_HOST >>told && grep -q refused "
+             "default.json",
+             scratch);
+    wish.on_refused = command;
+    refuse_token();
+    answer(401, "{\"success\":false}");
+    expect_done(RESULT_REFUSED, 3);
+    CHECK_STR(get(at("told")), "default api.example\n");
+    CHECK(strstr(r.error.text, "on-refused") == NULL); /* the file said so already */
+    begin();
+    expect_done(RESULT_REFUSED, 0);
+    CHECK_STR(get(at("told")), "default api.example\n");
+    tear_down();
+}
+
+TEST(others_are_not_told_of_other_failures_and_a_command_that_fails_is_told_of)
+{
+    set_up();
+    cache_with_source("echo secret");
+    wish.on_refused = "exit 3";
+    refuse_token();
+    answer(500, "");
+    expect_done(RESULT_TEMPORARY, 3);
+    CHECK(strstr(r.error.text, "on-refused") == NULL);
+    cache_with_source("echo secret");
+    refuse_token();
+    answer(401, "{\"success\":false}");
+    expect_done(RESULT_REFUSED, 3);
+    expect_text("the on-refused command exited with 3");
+    tear_down();
+}
