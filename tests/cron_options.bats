@@ -162,7 +162,9 @@ foresees() {
     foresees 7 "$(cache_file)"
 }
 
-@test "--dry-run with --all has a line for each profile and the most serious code" {
+@test "--dry-run with --all has a line for each profile and the most serious code, without any 3" {
+    capture as_cron refresh --all --dry-run
+    assert_failed 3
     login -p one
     login -p two
     capture as_cron refresh --all --dry-run

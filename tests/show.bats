@@ -248,6 +248,25 @@ assert_kept() {
     assert_requests 0
 }
 
+@test "--min-ttl is no whole seconds: a token that began to live before it was had lasts less than its life" {
+    local command
+    for command in 'show --min-ttl 1h' 'exec --min-ttl 1h -- true'; do
+        with_token "$(lasting 5)"
+        # shellcheck disable=SC2086 # words
+        try $command
+        assert_failed 2 "$command"
+        assert_stderr_has '--min-ttl asks for more than a new token lasts'
+    done
+    with_token "$(lasting 1)" # of the second that has begun nobody knows what is left
+    try refresh --min-ttl 1s
+    assert_done
+    assert_stderr_has renewed
+    set_life 1
+    try show --min-ttl 1s
+    assert_done
+    assert_requests 4 refresh
+}
+
 # ------------------------------------------------------------------------------------------------ --cached
 
 @test "--cached never uses the network: what is valid is shown, what has expired is 3, and none is 3" {

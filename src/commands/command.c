@@ -170,7 +170,7 @@ static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, str
     int64_t ttl_s = profile_ttl_s(&r->profile, clock_epoch_s());
     char span[CLOCK_TEXT_SIZE];
 
-    if (ttl_s >= min_ttl_s)
+    if (ttl_s > min_ttl_s) /* of a second that has begun nobody knows how much is left */
         return RESULT_OK;
     clock_format_span(ttl_s, span);
     if (profile_is_permanent(&r->profile) || r->profile.token_command != NULL)
@@ -183,7 +183,8 @@ static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, str
                      clock_format_span(r->profile.expires_at - r->profile.obtained_at, span));
 }
 
-static enum result make_fresh(const struct options *options, int64_t keep_above_s, bool is_promise,
+/* old_will_do: the cached token is good enough while it lasts, if there can be no new one. */
+static enum result make_fresh(const struct options *options, int64_t keep_above_s, bool old_will_do,
                               struct profile *profile, struct error *error)
 {
     struct renew_wish wish = command_wish(options);
@@ -194,14 +195,14 @@ static enum result make_fresh(const struct options *options, int64_t keep_above_
     wish.hands_out = true;
     renew_begin(&r, &wish, command_profile(options), options->file);
     result = command_renew(options, &r, NULL);
-    if (result == RESULT_OK && is_promise)
+    if (result == RESULT_OK && options->min_ttl_s != OPTION_UNSET)
         result = check_promise(&r, options->min_ttl_s, &r.error);
     if (result == RESULT_OK) {
         struct profile old = *profile;
 
         *profile = r.profile;
         r.profile = old;
-    } else if (result != RESULT_INTERRUPTED && !is_promise && !r.outcome.spent &&
+    } else if (result != RESULT_INTERRUPTED && old_will_do && !r.outcome.spent &&
                r.profile.blacklisted_at == 0 && profile_ttl_s(profile, clock_epoch_s()) > 0) {
         msg_warn("%s: using the old token, which still lasts", r.error.text);
         result = RESULT_OK;
@@ -212,15 +213,38 @@ static enum result make_fresh(const struct options *options, int64_t keep_above_
     return result;
 }
 
+static enum result check_cached(const struct cache *cache, const struct profile *profile,
+                                bool lasts, bool is_promise, struct error *error)
+{
+    bool ended = profile_ttl_s(profile, clock_epoch_s()) == 0;
+
+    if (lasts || (!ended && !is_promise))
+        return RESULT_OK;
+    return error_set(error, RESULT_NO_TOKEN,
+                     profile->token == NULL         ? "no token is cached for '%s'"
+                     : profile->blacklisted_at != 0 ? "the cached token of '%s' is blacklisted"
+                     : ended                        ? "the cached token of '%s' has expired"
+                             : "the cached token of '%s' lasts less than --min-ttl asks",
+                     cache->name);
+}
+
+/* A token in doubt is renewed though it lasts. Where that takes no password, only the service could
+ * settle it, which has just not answered: it is left alone for a while. */
+static bool is_to_be_settled(const struct cache *cache, const struct profile *profile)
+{
+    int64_t rest_s = profile_has_source(profile) ? 0 : profile_default_min_ttl_s(profile);
+
+    return cache_token_is_in_doubt(cache, profile->token, rest_s);
+}
+
 enum result command_fresh_profile(const struct options *options, struct profile *profile,
                                   struct error *error)
 {
-    bool is_promise = options->min_ttl_s != OPTION_UNSET;
+    bool is_promise = options->min_ttl_s != OPTION_UNSET, lasts;
     struct renew_wish wish = command_wish(options);
-    int64_t min_ttl_s, ttl_s;
+    int64_t min_ttl_s;
     struct cache cache;
     enum result result;
-    bool fresh = false;
 
     profile_init(profile);
     result = cache_open(&cache, command_profile(options), options->file, error);
@@ -230,26 +254,18 @@ enum result command_fresh_profile(const struct options *options, struct profile 
         result = profile_check_host(profile, cache.name, wish.api_url, wish.api_url_from, error);
     if (result == RESULT_OK) {
         min_ttl_s = is_promise ? options->min_ttl_s : profile_default_min_ttl_s(profile);
-        ttl_s = profile_ttl_s(profile, clock_epoch_s());
-        fresh = ttl_s > min_ttl_s; /* of a second that has begun nobody knows how much is left */
-        if (options->cached) {
-            if (!fresh && (ttl_s == 0 || is_promise))
-                result = error_set(
-                    error, RESULT_NO_TOKEN,
-                    profile->token == NULL         ? "no token is cached for '%s'"
-                    : profile->blacklisted_at != 0 ? "the cached token of '%s' is blacklisted"
-                    : ttl_s == 0                   ? "the cached token of '%s' has expired"
-                                 : "the cached token of '%s' lasts less than --min-ttl asks",
-                    cache.name);
-            fresh = true;
-        } else if (fresh && cache_token_is_in_doubt(&cache, profile->token,
-                                                    profile_default_min_ttl_s(profile))) {
-            fresh = false;
-            min_ttl_s = -1;
-        }
+        lasts = profile_ttl_s(profile, clock_epoch_s()) > min_ttl_s;
+        if (options->cached)
+            result = check_cached(&cache, profile, lasts, is_promise, error);
+        else if (!lasts)
+            result = make_fresh(options, min_ttl_s, !is_promise, profile, error);
+        else if (is_to_be_settled(&cache, profile))
+            result = make_fresh(options, -1, true, profile, error);
     }
-    if (result == RESULT_OK && !fresh)
-        result = make_fresh(options, min_ttl_s, is_promise, profile, error);
+    if (result == RESULT_OK && cache_token_is_in_doubt(&cache, profile->token, 0))
+        msg_warn(
+            "the last refresh of '%s' ended without a clear answer: the token is perhaps spent",
+            cache.name);
     cache_close(&cache);
     return result;
 }

@@ -299,7 +299,7 @@ enum profile_state profile_state(const struct profile *profile, int64_t now)
                    profile->refused_at == 0 && !profile_login_was_refused(profile) &&
                    now < since + PROFILE_RENEWABLE_S);
 
-    if (ttl_s > 0 && ttl_s >= profile_default_min_ttl_s(profile))
+    if (ttl_s > profile_default_min_ttl_s(profile))
         return PROFILE_VALID;
     if (!renews)
         return profile->token == NULL ? PROFILE_EMPTY : PROFILE_LOGIN_NEEDED;

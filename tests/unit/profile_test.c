@@ -364,8 +364,8 @@ TEST(the_states_of_a_token_over_time)
 {
     hour_token();
     check_state(NOW, PROFILE_VALID);
-    check_state(NOW + 3540, PROFILE_VALID); /* 60 s are enough for show */
-    check_state(NOW + 3541, PROFILE_EXPIRES_SOON);
+    check_state(NOW + 3539, PROFILE_VALID); /* more than 60 s are enough for show */
+    check_state(NOW + 3540, PROFILE_EXPIRES_SOON);
     check_state(NOW + 3599, PROFILE_EXPIRES_SOON);
     check_state(NOW + 3600, PROFILE_RENEWABLE);
     check_state(NOW + 14 * DAY - 1, PROFILE_RENEWABLE);
@@ -400,8 +400,8 @@ TEST(a_password_source_renews_for_ever)
     check_state(NOW + 1000 * DAY, PROFILE_RENEWABLE);
     mem_replace(&profile.unattended_login, "refused");
     /* The password is only asked for when the token was refused before. */
-    check_state(NOW + 3540, PROFILE_VALID);
-    check_state(NOW + 3541, PROFILE_LOGIN_NEEDED);
+    check_state(NOW + 3539, PROFILE_VALID);
+    check_state(NOW + 3540, PROFILE_LOGIN_NEEDED);
     check_state(NOW + 3600, PROFILE_LOGIN_NEEDED);
     profile_clear(&profile);
 }
@@ -421,7 +421,7 @@ TEST(a_permanent_token_over_time)
     check_state(NOW, PROFILE_VALID);
     check_state((int64_t)NOW + 100000 * (int64_t)DAY, PROFILE_VALID);
     profile.expires_at = NOW + 300 * DAY;
-    check_state(NOW + 300 * DAY - 60, PROFILE_VALID);
+    check_state(NOW + 300 * DAY - 61, PROFILE_VALID);
     check_state(NOW + 300 * DAY, PROFILE_LOGIN_NEEDED); /* it is never sent to be renewed */
     mem_replace(&profile.email, "me");
     mem_replace(&profile.password_command, "pass show x");
@@ -433,8 +433,8 @@ TEST(a_short_token_is_valid_for_nine_tenths)
 {
     hour_token();
     profile.expires_at = NOW + 100;
-    check_state(NOW + 90, PROFILE_VALID);
-    check_state(NOW + 91, PROFILE_EXPIRES_SOON);
+    check_state(NOW + 89, PROFILE_VALID);
+    check_state(NOW + 90, PROFILE_EXPIRES_SOON);
     check_state(NOW + 100, PROFILE_RENEWABLE);
     profile_clear(&profile);
 }
