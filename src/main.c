@@ -270,6 +270,11 @@ int main(int argc, char **argv)
     if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
         fcntl(STDERR_FILENO, F_GETFD) < 0)
         occupy_standard_fds();
+    /* With another's rights: whoever runs it would choose whose tokens he gets. */
+    if (getuid() != geteuid() || getgid() != getegid()) {
+        msg_error("not run set-user-ID or set-group-ID: take these bits from the program's file");
+        return result_exit_code(RESULT_LOCAL);
+    }
     code = run_command(argc, argv);
     signals_die();
     return code;

@@ -316,3 +316,31 @@ assert_written() {
     capture grep -rlF -f "$BATS_TEST_TMPDIR/secrets" "$HOME"
     assert_stdout "$(cache_file)"
 }
+
+# ------------------------------------------------------------------------------------- with another's rights
+
+# set_id MODE: a copy of the program, of nobody's and of nobody's group, with that mode. Whoever runs it has the
+# rights of both.
+set_id() {
+    cp "$(command -v servetel-auth)" "$BATS_TEST_TMPDIR/copy"
+    cp "$(command -v id)" "$BATS_TEST_TMPDIR/id"
+    chown 65534:65534 "$BATS_TEST_TMPDIR/copy" "$BATS_TEST_TMPDIR/id"
+    chmod "$1" "$BATS_TEST_TMPDIR/copy" "$BATS_TEST_TMPDIR/id"
+    [ "$("$BATS_TEST_TMPDIR/id" -u) $("$BATS_TEST_TMPDIR/id" -g)" != '0 0' ] ||
+        skip 'the file system of the tests gives no rights'
+}
+
+@test "set-user-ID or set-group-ID it does nothing for anybody" {
+    local mode
+    [ "$(id -u)" = 0 ] || skip 'only root can make such a file of another user'
+    login
+    for mode in 4755 2755 6755; do
+        set_id $mode
+        capture "$BATS_TEST_TMPDIR/copy" show
+        assert_failed 7
+        assert_stderr_has 'not run set-user-ID or set-group-ID'
+    done
+    chmod 755 "$BATS_TEST_TMPDIR/copy"
+    capture "$BATS_TEST_TMPDIR/copy" show
+    assert_done
+}
