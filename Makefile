@@ -29,6 +29,9 @@ LONG_TESTS = $(wildcard $(patsubst %,tests/%.bats,api_server concurrency exec ex
 TSAN_TESTS = tests/all.bats tests/account_guard.bats tests/unit/renew_test.c \
   tests/unit/workers_test.c
 FUZZ_SECONDS ?= 10# for each fuzzer
+FAULTS_EVERY ?= 1# one in so many of some 7,000
+N = 40# mutants
+SEED =# of the choice of mutants; without one, another each time
 COVERAGE_MIN ?=# fail when fewer per cent of the lines are covered
 
 # ---- Files --------------------------------------------------------------------------------------
@@ -127,7 +130,7 @@ MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: all objects units fuzzers FORCE deps demo check check-long faults check-asan \
-  check-tsan check-valgrind lint coverage fuzz bench install uninstall dist clean help
+  check-tsan check-valgrind lint coverage mutants fuzz bench install uninstall dist clean help
 
 all: $(PROG) ## build build/servetel-auth (the default)
 objects: $(OBJ)
@@ -190,10 +193,10 @@ check-long: ## run those that take minutes: faults, bad answers, concurrency, ha
 	@$(MAKE) $(PARALLEL) all units
 	@tests/run --bin-dir $(BUILD) $(or $(TESTS),$(LONG_TESTS))
 
-faults: ## kill, interrupt or fail the program at each system call, 7,000 times
+faults: ## kill, interrupt or fail the program at each system call, or at one in FAULTS_EVERY
 	@$(DEPS) compile build long
 	@$(MAKE) all
-	@tests/faults.py --all '$(abspath $(PROG))'
+	@tests/faults.py --all --every $(FAULTS_EVERY) '$(abspath $(PROG))'
 
 check-asan: ## all of them with the address and undefined-behaviour sanitizers
 	@$(DEPS) compile build check long
@@ -230,6 +233,11 @@ coverage: ## the same, then the share of lines that ran
 	gcovr --root . --filter src/ $(addprefix --fail-under-line ,$(COVERAGE_MIN)) --print-summary \
 	  build/coverage/obj || status=1; \
 	exit $$status
+
+# It builds for itself, as each mutant is built.
+mutants: ## N small changes of src, one at a time: which do the tests not notice?
+	@$(DEPS) compile build check
+	@tests/mutants -n $(N) $(addprefix --seed ,$(SEED))
 
 FUZZ_LIMIT = $(if $(filter 0,$(FUZZ_SECONDS)),-runs=0,-max_total_time=$(FUZZ_SECONDS))
 
@@ -272,7 +280,8 @@ LINT_C = $(wildcard src/*.[ch] src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] 
 LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run .ci/run \
   completions/servetel-auth.bash man/examples/*.sh)
 LINT_MAN = $(wildcard man/*.1)
-LINT_SPDX = $(LINT_C) $(LINT_SH) $(LINT_MAN) $(wildcard tests/*.py tests/*/*.py completions/* Makefile)
+LINT_SPDX = $(LINT_C) $(LINT_SH) $(LINT_MAN) $(wildcard tests/*.py tests/*/*.py tests/mutants \
+  completions/* Makefile)
 
 # reuse looks for the text of a licence in LICENSES/ alone: in a copy, LICENSE stands there too. The
 # tests' inputs and the dotfiles have their licence from .reuse/dep5.

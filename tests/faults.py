@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Kills, interrupts and starves the program at each of its system calls, and looks at what is left.
 
-    faults.py [--all] [--jobs N] [--only SCENARIO:CALL:FAULT:N] PROGRAM [GROUP...]
+    faults.py [--all] [--every N] [--jobs N] [--only SCENARIO:CALL:FAULT:N] PROGRAM [GROUP...]
 
 A scenario (refresh, a first login, ...) is run once under strace, to learn its calls from the first touch of
 the cache directory to the end. Then it is run again and again, each time with one fault at one call:
@@ -10,9 +10,9 @@ the cache directory to the end. Then it is run again and again, each time with o
   signal   SIGTERM, SIGINT, SIGHUP
   error    the calls that can fail, fail: no space, no permission, no descriptor, interrupted, ...
 The groups default to all three. Without --all the calls inside the dynamic loader, which touch nothing of
-ours, are sampled, and so are signals and errors. After each fault the promise is checked (judge below): the
-cache is whole and holds the old token or the newest, success means stored, nothing was sent if the fault came
-before the request, and the next run works and leaves no litter.
+ours, are sampled, and so are signals and errors. --every N takes each Nth of what is left. After each fault the
+promise is checked (judge below): the cache is whole and holds the old token or the newest, success means stored,
+nothing was sent if the fault came before the request, and the next run works and leaves no litter.
 
 Prints a line for each broken promise, with what to give to --only, and the counts. Exit status 1 if any was
 broken. Standard library only; strace must be there.
@@ -524,12 +524,13 @@ def plan(world, options):
         faults = faults_of(scenario, calls, options.groups, options.all)
         print("# %s: %d calls, %d faults" % (scenario.name, len(calls), len(faults)), flush=True)
         planned += [(scenario, fault) for fault in faults]
-    return planned
+    return planned[::options.every]
 
 
 def main():
     parser = argparse.ArgumentParser(description="see the head of the file")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--every", type=int, default=1, metavar="N")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", metavar="SCENARIO:CALL:FAULT:N")
     parser.add_argument("program")
