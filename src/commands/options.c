@@ -236,6 +236,23 @@ static void reset_getopt(void)
 #endif
 }
 
+/* What getopt_long, which answered ':' or '?', did not like. typed: the last word that it read. */
+static enum result fail_getopt(int id, const char *typed, int users, struct error *error)
+{
+    char letter[2] = {(char)optopt, '\0'};
+    bool is_long = optopt >= FIRST_ID;
+
+    if (id == ':' && is_long)
+        return error_set(error, RESULT_USAGE, "option '--%s' needs an argument",
+                         specs[optopt - FIRST_ID].name);
+    if (id == ':')
+        return error_set(error, RESULT_USAGE, "option '-%c' needs an argument", optopt);
+    if (is_long)
+        return error_set(error, RESULT_USAGE, "option '--%s' takes no argument",
+                         specs[optopt - FIRST_ID].name);
+    return unknown_option(optopt != 0 ? letter : typed, users, error);
+}
+
 /* users: options that none of these commands takes are unknown. stop_at_operand: '+'. given NULL:
  * only flags are set; a name may have several meanings then. */
 static enum result run_getopt(struct options *options, int users, bool stop_at_operand, int argc,
@@ -273,20 +290,8 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
         char source[64];
         size_t i = 0;
 
-        if (id == ':' || id == '?') {
-            char letter[2] = {(char)optopt, '\0'};
-            bool is_known = optopt >= FIRST_ID;
-
-            if (id == ':' && is_known)
-                return error_set(error, RESULT_USAGE, "option '--%s' needs an argument",
-                                 specs[optopt - FIRST_ID].name);
-            if (id == ':')
-                return error_set(error, RESULT_USAGE, "option '-%c' needs an argument", optopt);
-            if (is_known)
-                return error_set(error, RESULT_USAGE, "option '--%s' takes no argument",
-                                 specs[optopt - FIRST_ID].name);
-            return unknown_option(optopt != 0 ? letter : typed, users, error);
-        }
+        if (id == ':' || id == '?')
+            return fail_getopt(id, typed, users, error);
         if (id >= FIRST_ID) {
             i = (size_t)(id - FIRST_ID);
             if (optarg == typed) /* as a word of its own */
@@ -311,7 +316,7 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
     return RESULT_OK;
 }
 
-static void forget(struct options *options)
+static void set_defaults(struct options *options)
 {
     *options = (struct options){
         .timeout_s = OPTION_UNSET,
@@ -325,7 +330,7 @@ static void forget(struct options *options)
 enum result options_find_command(struct options *options, int argc, char **argv, int *index,
                                  struct error *error)
 {
-    forget(options);
+    set_defaults(options);
     if (run_getopt(options, FOR_ALL, true, argc, argv, NULL, error) != RESULT_OK)
         return error->result;
     *index = optind;
@@ -356,7 +361,7 @@ enum result options_parse(struct options *options, int user, bool takes_program,
 {
     bool given[SPEC_COUNT] = {false};
 
-    forget(options);
+    set_defaults(options);
     if (run_getopt(options, user, true, index, argv, given, error) != RESULT_OK ||
         run_getopt(options, user, takes_program, argc - index, argv + index, given, error) !=
             RESULT_OK)
