@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/msg.h"
 #include "base/process.h"
@@ -52,6 +53,55 @@ static char *own_path(void)
         dirs += *dirs == ':';
     }
     return NULL;
+}
+
+/* When somebody must log in, since this profile cannot do it by itself; 0 if it can. */
+static int64_t person_needed_at(const char *name, const char *file)
+{
+    struct error ignored;
+    struct cache cache;
+    struct profile p;
+    int64_t at = 0;
+
+    profile_init(&p);
+    if (cache_open(&cache, name, file, &ignored) == RESULT_OK &&
+        cache_read(&cache, &p, &ignored) == RESULT_OK && p.token != NULL &&
+        !profile_has_source(&p) && !profile_is_permanent(&p))
+        at = (p.logged_in_at != 0 ? p.logged_in_at : p.obtained_at) + PROFILE_RENEWABLE_S;
+    cache_close(&cache);
+    profile_clear(&p);
+    return at;
+}
+
+/* Without a password such a schedule dies in silence: said while there is time. */
+static void warn_of_logins(const struct options *options)
+{
+    size_t count = 1, without = 0;
+    char **names = NULL, *who, when[CLOCK_TEXT_SIZE];
+    struct error ignored;
+    int64_t first = 0;
+
+    if (options->all && cache_list(&names, &count, &ignored) != RESULT_OK)
+        count = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t at = options->all ? person_needed_at(names[i], NULL)
+                                  : person_needed_at(command_profile(options), options->file);
+
+        first = at != 0 && (without == 0 || at < first) ? at : first;
+        without += at != 0;
+        if (options->all)
+            mem_free(names[i]);
+    }
+    mem_free(names);
+    if (without == 0)
+        return;
+    who = options->all ? mem_format("%zu of %zu profiles", without, count)
+                       : mem_format("'%s'", options->file != NULL ? options->file
+                                                                  : command_profile(options));
+    msg_warn("%s: a person must log in again by %s, unless a login is told --password-command or "
+             "--password-file",
+             who, first > clock_epoch_s() ? clock_format(first, when) : "now");
+    mem_free(who);
 }
 
 /* The same on each run for the same host and profile, different for others. */
@@ -233,21 +283,6 @@ static void list_times(const struct plan *plan, const char *any, char minutes[25
         list_steps(hours, 128, plan->offset_min / 60, plan->interval_min / 60, 24);
 }
 
-static char *cron(const struct plan *plan)
-{
-    char *line = command_line(plan, FOR_CRON), minutes[256], hours[128], *dir = NULL, *text;
-
-    if (plan->dir != NULL)
-        dir = quoted(plan->dir, FOR_CRON);
-    list_times(plan, "*", minutes, hours);
-    text = mem_format("%s %s * * * %s%s%s%s", minutes, hours,
-                      dir != NULL ? "SERVETEL_AUTH_DIR=" : "", dir != NULL ? dir : "",
-                      dir != NULL ? " " : "", line);
-    mem_free(dir);
-    mem_free(line);
-    return text;
-}
-
 /* After the profile or the file; what a unit's name may not hold, or an @, which would make it a
  * template's instance, becomes an underscore, and a checksum keeps such names apart. */
 static char *unit_name(const struct plan *plan)
@@ -275,6 +310,24 @@ static char *unit_name(const struct plan *plan)
     return longer;
 }
 
+static char *cron(const struct plan *plan)
+{
+    char *line = command_line(plan, FOR_CRON), *name = unit_name(plan), *dir = NULL, *text;
+    char minutes[256], hours[128];
+
+    if (plan->dir != NULL)
+        dir = quoted(plan->dir, FOR_CRON);
+    list_times(plan, "*", minutes, hours);
+    /* Both lines end alike, so that whoever installs them again finds the old ones by that. */
+    text = mem_format("# %s\n%s %s * * * %s%s%s%s # %s", name, minutes, hours,
+                      dir != NULL ? "SERVETEL_AUTH_DIR=" : "", dir != NULL ? dir : "",
+                      dir != NULL ? " " : "", line, name);
+    mem_free(dir);
+    mem_free(name);
+    mem_free(line);
+    return text;
+}
+
 static char *systemd(const struct plan *plan)
 {
     const struct options *o = plan->options;
@@ -291,7 +344,7 @@ static char *systemd(const struct plan *plan)
         mem_free(assignment);
     }
     list_times(plan, "*", minutes, hours);
-    text = mem_format("# ~/.config/systemd/user/%s.service\n"
+    text = mem_format("# %s.service\n"
                       "[Unit]\n"
                       "Description=Keep a Servetel token fresh (%s)\n"
                       "Documentation=man:servetel-auth(1)\n"
@@ -301,7 +354,7 @@ static char *systemd(const struct plan *plan)
                       "%s%s%s"
                       "ExecStart=%s\n"
                       "\n"
-                      "# ~/.config/systemd/user/%s.timer\n"
+                      "# %s.timer\n"
                       "[Unit]\n"
                       "Description=Keep a Servetel token fresh (%s)\n"
                       "\n"
@@ -319,10 +372,11 @@ static char *systemd(const struct plan *plan)
     return text;
 }
 
-/* Neither a crontab nor a unit can hold a line's end. */
+/* Neither a crontab nor a unit can hold a line's end, which for systemd is a carriage return, too.
+ */
 static bool has_line_end(const char *text)
 {
-    return text != NULL && strchr(text, '\n') != NULL;
+    return text != NULL && strpbrk(text, "\n\r") != NULL;
 }
 
 int cmd_schedule(const struct options *options)
@@ -335,14 +389,16 @@ int cmd_schedule(const struct options *options)
 
     if (options->all && (options->profile_is_flag || options->file_is_flag))
         return command_misuse("--all goes with neither --profile nor --file");
-    if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
-        has_line_end(options->file))
-        return command_misuse("neither cron nor systemd takes more than one line");
     if (strcmp(kind, "cron") != 0 && strcmp(kind, "systemd") != 0)
         return command_misuse("schedule knows cron and systemd");
     if (make_plan(options, &plan, &error) != RESULT_OK) {
         code = command_fail(&error);
+    } else if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
+               has_line_end(plan.program) || has_line_end(plan.file) || has_line_end(plan.dir)) {
+        code = command_misuse("neither cron nor systemd takes more than one line: there is the end "
+                              "of one in a command or in a path");
     } else {
+        warn_of_logins(options);
         text = strcmp(kind, "cron") == 0 ? cron(&plan) : systemd(&plan);
         code = command_print(text);
         mem_free(text);
