@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# SPDX-License-Identifier: MIT
 # call ARGUMENT... URL: curl with the token, which is in nobody's arguments. What is answered 401 was
 # not done (RFC 9110), so it is sent again, once, with another token; nothing else is sent again.
 # The status is curl's, 22 for an HTTP error too, or servetel-auth's.

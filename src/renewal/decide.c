@@ -69,6 +69,10 @@ enum renew_plan decide(const struct profile *profile, const struct renew_wish *w
                        const char **why)
 {
     int64_t ttl_s = profile_ttl_s(profile, now);
+    /* A token other than the refused one, which has no life left, is what the caller wants. */
+    int64_t keep_above_s = wish->rejected != NULL && wish->keep_above_s < 0
+                               ? profile_default_min_ttl_s(profile)
+                               : wish->keep_above_s;
     bool permanent = profile->token != NULL && profile_is_permanent(profile);
     const char *pause = profile_login_failed(profile)
                             ? "the last unattended login failed"
@@ -76,8 +80,7 @@ enum renew_plan decide(const struct profile *profile, const struct renew_wish *w
 
     if (wish->goal != RENEW_GOAL_FRESH)
         return decide_login(profile, wish, now, why);
-    if (wish->rejected == NULL && ttl_s > 0 && wish->keep_above_s >= 0 &&
-        ttl_s > wish->keep_above_s) {
+    if (ttl_s > 0 && keep_above_s >= 0 && ttl_s > keep_above_s) {
         *why = "the token lasts long enough";
         return RENEW_PLAN_KEEP;
     }

@@ -119,6 +119,7 @@ enum result foreign_fetch(struct renewal *r)
     /* Of the end of an opaque token nobody knows: then what is printed now counts. */
     newer = is_newer(p, token.data) ||
             (p->expires_at == TOKEN_NO_EXPIRY && strcmp(token.data, p->token) != 0);
+    newer = newer && !step_is_rejected(r, token.data);
     if (newer && (!claims.has_exp || claims.exp > now)) {
         take_foreign(r, token.data);
         r->outcome.action = RENEW_RENEWED;
@@ -165,6 +166,7 @@ enum result foreign_adopt(struct renewal *r)
     mem_replace(&p->publication, PROFILE_PUBLISHED);
     if (p->api_url == NULL)
         mem_replace(&p->api_url, profile_api_url(p, r->wish->api_url));
+    step_mark_rejected(r);
     mem_replace(&r->seen_token, p->token);
     r->outcome.action = RENEW_ADOPTED;
     return renew_commit(r);

@@ -188,23 +188,6 @@ static enum result exchange_or_log_in(struct renewal *r)
     return signals_caught() ? step_interrupted(r) : log_in(r);
 }
 
-/* Whether the cached token is the one that the API refused, as the caller says. */
-static bool is_rejected(const struct renewal *r)
-{
-    return r->wish->rejected != NULL && r->profile.token != NULL &&
-           strcmp(r->wish->rejected, r->profile.token) == 0;
-}
-
-/* Or another one, which is then what the caller wants. */
-static bool is_the_one_wanted(const struct renewal *r, int64_t now)
-{
-    int64_t min_ttl_s = r->wish->keep_above_s >= 0 ? r->wish->keep_above_s
-                                                   : profile_default_min_ttl_s(&r->profile);
-
-    return r->wish->rejected != NULL && !is_rejected(r) &&
-           profile_ttl_s(&r->profile, now) > min_ttl_s;
-}
-
 static enum result obtain(struct renewal *r, enum renew_plan plan)
 {
     switch (plan) {
@@ -252,14 +235,9 @@ static enum result go(struct renewal *r)
         profile_check_host(&r->profile, r->cache.name, r->wish->api_url, r->wish->api_url_from,
                            &r->error) != RESULT_OK)
         return r->error.result;
-    if (is_rejected(r) && r->profile.blacklisted_at == 0) {
-        r->profile.blacklisted_at = now;
-        r->learnt = true;
-    }
+    step_mark_rejected(r);
     if (must_ask_for_the_published(r, now) && (result = foreign_adopt(r)) != RESULT_OK)
         return renew_note(r, result);
-    if (is_the_one_wanted(r, now))
-        return keep(r);
 
     plan = decide(&r->profile, r->wish, now, &why);
     if (r->wish->goal == RENEW_GOAL_FRESH)

@@ -151,3 +151,16 @@ void step_take_password_days(struct renewal *r, const struct api_answer *answer)
         r->profile.password_expires_at = answer->obtained_at +
                                          (int64_t)answer->password_days * 86400;
 }
+
+bool step_is_rejected(const struct renewal *r, const char *token)
+{
+    return r->wish->rejected != NULL && token != NULL && strcmp(r->wish->rejected, token) == 0;
+}
+
+void step_mark_rejected(struct renewal *r)
+{
+    if (!step_is_rejected(r, r->profile.token) || r->profile.blacklisted_at != 0)
+        return;
+    r->profile.blacklisted_at = clock_epoch_s();
+    r->learnt = true;
+}

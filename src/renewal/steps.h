@@ -65,6 +65,9 @@ enum result step_fail_waiting(struct renewal *r);
 
 void step_take_token(struct renewal *r, const char *token, const char *token_type,
                      int64_t obtained_at, int64_t expires_at);
+/* Whether the caller says that the API refused this one, and what that means for the cached one. */
+bool step_is_rejected(const struct renewal *r, const char *token);
+void step_mark_rejected(struct renewal *r);
 void step_take_password_days(struct renewal *r, const struct api_answer *answer);
 
 #endif
