@@ -27,6 +27,7 @@ static struct renew_wish refresh_wish(const struct options *options)
     wish.adopt = options->adopt;
     wish.adopt_when_due = options->all;
     wish.on_refused = options->on_refused;
+    wish.dry_run = options->dry_run;
     return wish;
 }
 
@@ -47,28 +48,61 @@ static bool is_bearable(const struct options *options, const struct renewal *r)
            profile_ttl_s(&r->profile, clock_epoch_s()) > options->complain_below_s;
 }
 
-/* error: NULL where there is none. */
-static struct cJSON *refresh_json(const struct cache *cache, const struct profile *profile,
-                                  enum result result, const char *error)
-{
-    struct cJSON *json = command_json(cache->name, cache->path, profile, clock_epoch_s());
+static const char *const plan_ids[] = {
+    [RENEW_PLAN_KEEP] = "keep",     [RENEW_PLAN_EXCHANGE] = "refresh",
+    [RENEW_PLAN_LOG_IN] = "log_in", [RENEW_PLAN_COMMAND] = "run_token_command",
+    [RENEW_PLAN_WAIT] = "wait",     [RENEW_PLAN_NONE] = "fail",
+};
 
-    json_set_string(json, "action", result == RESULT_OK ? NULL : "failed");
-    json_set_string(json, "would", NULL);
-    json_set_string(json, "reason", NULL);
-    command_json_result(json, result, error);
+static struct cJSON *refresh_json(const struct renewal *r, enum result result)
+{
+    const char *action = result == RESULT_OK ? actions[r->outcome.action].id : "failed";
+    /* That of a failure which is_bearable(), too. */
+    const char *error = r->error.result != RESULT_OK ? r->error.text : NULL;
+    struct cJSON *json = command_json(r->cache.name, r->cache.path, &r->profile, clock_epoch_s());
+    bool foretold = r->outcome.why != NULL; /* nothing was done, nothing failed */
+
+    json_set_string(json, "action", foretold ? NULL : action);
+    json_set_string(json, "would", foretold ? plan_ids[r->outcome.plan] : NULL);
+    json_set_string(json, "reason", r->outcome.why);
+    command_json_result(json, result, foretold ? NULL : error);
     return json;
 }
 
-static struct cJSON *renewal_json(const struct renewal *r, enum result result)
+static enum result print_plan(const struct renewal *r, enum result result)
 {
-    /* That of a failure which is_bearable(), too. */
-    const char *error = r->error.result != RESULT_OK ? r->error.text : NULL;
-    struct cJSON *json = refresh_json(&r->cache, &r->profile, result, error);
+    bool lasts = profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
+    char expiry[COMMAND_EXPIRY_SIZE];
+    char *line = mem_format("%s: would %s: %s%s%s%s", r->cache.name,
+                            decide_plan_name(r->outcome.plan), r->outcome.why,
+                            lasts ? " (it lasts " : "",
+                            lasts ? command_expiry(&r->profile, expiry) : "", lasts ? ")" : "");
+    int code = command_print(line);
 
-    if (result == RESULT_OK)
-        json_set_string(json, "action", actions[r->outcome.action].id);
-    return json;
+    mem_free(line);
+    return code == 0 ? result : RESULT_LOCAL;
+}
+
+/* Says what came of it: of many, only what went wrong. Returns the result that counts. */
+static enum result tell_outcome(const struct options *options, const struct renewal *r,
+                                enum result had)
+{
+    enum result result = is_bearable(options, r) ? RESULT_OK : had;
+    char expiry[COMMAND_EXPIRY_SIZE];
+
+    if (r->outcome.why != NULL)
+        return options->json ? had : print_plan(r, had);
+    if (had == RESULT_OK && !options->all)
+        msg_note("%s '%s'; it lasts %s", actions[r->outcome.action].words, r->cache.name,
+                 command_expiry(&r->profile, expiry));
+    else if (result != RESULT_OK && result != RESULT_INTERRUPTED)
+        msg_error("%s%s%s", options->all ? r->cache.name : "", options->all ? ": " : "",
+                  r->error.text);
+    else if (had != RESULT_OK)
+        msg_verbose("%s: %s", r->cache.name, r->error.text);
+    if (result != RESULT_INTERRUPTED)
+        command_warn(r);
+    return result;
 }
 
 /* ---- one ---- */
@@ -86,10 +120,8 @@ static int refresh_one(const struct options *options)
     struct renew_wish wish = refresh_wish(options);
     struct buffer rejected = BUFFER(CHILD_LINE_MAX);
     enum result result = RESULT_OK;
-    char expiry[COMMAND_EXPIRY_SIZE];
     struct renewal r;
-    int code = 0;
-    bool bearable;
+    int code, printed = 0;
 
     renew_begin(&r, &wish, command_profile(options), options->file);
     if (options->rejected_stdin)
@@ -97,31 +129,18 @@ static int refresh_one(const struct options *options)
     wish.rejected = rejected.data;
     if (result == RESULT_OK)
         result = command_renew(options, &r, NULL);
-    bearable = is_bearable(options, &r);
-    if (result == RESULT_OK)
-        msg_note("%s '%s'; it lasts %s", actions[r.outcome.action].words, r.cache.name,
-                 command_expiry(&r.profile, expiry));
-    else if (bearable)
-        msg_verbose("%s", r.error.text);
-    else
-        code = command_fail(&r.error);
-    if (result != RESULT_INTERRUPTED)
-        command_warn(&r);
-    if (options->json) {
-        int printed = command_print_json(renewal_json(&r, bearable ? RESULT_OK : result));
-
-        code = printed != 0 ? printed : code;
-    }
+    result = tell_outcome(options, &r, result);
+    code = result_exit_code(result);
+    if (options->json)
+        printed = command_print_json(refresh_json(&r, result));
     /* A token that is stored is printed, even if the hook failed or the disk is unsure. */
-    if (options->print && (code == 0 || r.outcome.stored)) {
-        int printed = command_print(r.profile.token);
-
-        code = printed != 0 ? printed : code;
-    }
-    token_file_sweep(&r.cache);
+    else if (options->print && (result == RESULT_OK || r.outcome.stored))
+        printed = command_print(r.profile.token);
+    if (!options->dry_run)
+        token_file_sweep(&r.cache);
     renew_end(&r);
     buffer_clear(&rejected);
-    return code;
+    return printed != 0 ? printed : code;
 }
 
 /* ---- all ---- */
@@ -152,95 +171,53 @@ static const char *next_name(void *user)
 static void end_one(void *user, const struct renewal *r, enum result had)
 {
     struct all *all = user;
-    enum result result = is_bearable(all->options, r) ? RESULT_OK : had;
+    enum result result = tell_outcome(all->options, r, had);
 
     all->ended++;
     if (result == RESULT_OK)
-        all->actions[r->outcome.action]++;
+        all->actions[r->outcome.action] += !all->wish.dry_run;
     else if (result == RESULT_INTERRUPTED && !r->outcome.stored)
         all->interrupted++;
     else
         all->failed++;
-    if (result != RESULT_OK && result != RESULT_INTERRUPTED)
-        msg_error("%s: %s", r->cache.name, r->error.text);
-    else if (had != RESULT_OK)
-        msg_verbose("%s: %s", r->cache.name, r->error.text);
-    if (result != RESULT_INTERRUPTED)
-        command_warn(r);
-    if (cache_is_linked(&r->cache))
+    if (cache_is_linked(&r->cache) && !all->options->dry_run)
         token_file_sweep(&r->cache);
     all->worst = result_worse(all->worst, result);
-    if (all->json != NULL)
-        json_add_to_array(all->json, "profiles", renewal_json(r, result));
+    if (all->options->json)
+        json_add_to_array(all->json, "profiles", refresh_json(r, result));
     show_progress(all);
 }
 
-static size_t interrupted_count(const struct all *all)
-{
-    return all->interrupted + all->count - all->ended; /* or not begun */
-}
-
 /* error: why no profile was looked at, or NULL. Returns the exit code of the whole. */
-static int print_all_json(struct all *all, const char *error)
+static int finish_all(struct all *all, const char *error)
 {
+    size_t interrupted = all->interrupted + all->count - all->ended; /* or not begun */
     struct cJSON *total = json_new_object();
-    int printed;
+    char adopted[32] = "", rest[64] = "";
+    int printed = 0;
 
+    msg_progress("%s", "");
     json_set_integer(total, "profiles", (int64_t)all->count);
     for (int i = 0; i < RENEW_ACTIONS; i++)
         json_set_integer(total, actions[i].id, (int64_t)all->actions[i]);
     json_set_integer(total, "failed", (int64_t)all->failed);
-    json_set_integer(total, "interrupted", (int64_t)interrupted_count(all));
+    json_set_integer(total, "interrupted", (int64_t)interrupted);
     json_set_item(all->json, "total", total);
     command_json_result(all->json, all->worst, error);
-    printed = command_print_json(all->json);
-    return printed != 0 ? printed : result_exit_code(all->worst);
-}
-
-static int finish_all(struct all *all)
-{
-    int code = result_exit_code(all->worst);
-    char adopted[32] = "", rest[64] = "";
-
-    msg_progress("%s", "");
-    if (all->json != NULL)
-        code = print_all_json(all, NULL);
+    if (all->options->json)
+        printed = command_print_json(all->json);
+    else
+        json_delete(all->json);
     if (all->wish.adopt != NULL)
         snprintf(adopted, sizeof adopted, ", %zu adopted", all->actions[RENEW_ADOPTED]);
-    if (interrupted_count(all) > 0)
-        snprintf(rest, sizeof rest, ", %zu interrupted", interrupted_count(all));
-    msg_note("%zu profile%s: %zu renewed, %zu logged in again%s, %zu kept, %zu failed%s",
-             all->count, all->count == 1 ? "" : "s", all->actions[RENEW_RENEWED],
-             all->actions[RENEW_LOGGED_IN], adopted, all->actions[RENEW_KEPT], all->failed, rest);
-    return code;
-}
-
-/* The names; false where there are none, with the exit code in *code. */
-static bool list_all(struct all *all, int *code)
-{
-    struct error error;
-
-    if (all->options->json) {
-        all->json = json_new_object();
-        json_set_array(all->json, "profiles");
-    }
-    all->worst = cache_list(&all->names, &all->count, &error);
-    if (all->worst == RESULT_OK && all->count > 0)
-        return true;
-    if (all->worst == RESULT_OK)
-        all->worst = error_set(&error, RESULT_NO_TOKEN,
-                               "no profile is cached: run servetel-auth login");
-    *code = command_fail(&error);
-    if (all->json != NULL)
-        *code = print_all_json(all, error.text);
-    return false;
-}
-
-static void free_names(struct all *all)
-{
-    for (size_t i = 0; i < all->count; i++)
-        mem_free(all->names[i]);
-    mem_free(all->names);
+    if (interrupted > 0)
+        snprintf(rest, sizeof rest, ", %zu interrupted", interrupted);
+    if (error == NULL && !all->options->dry_run)
+        msg_note("%zu profile%s: %zu renewed, %zu logged in again%s, %zu kept, %zu failed%s",
+                 all->count, all->count == 1 ? "" : "s", all->actions[RENEW_RENEWED],
+                 all->actions[RENEW_LOGGED_IN], adopted, all->actions[RENEW_KEPT], all->failed,
+                 rest);
+    return printed != 0 ? printed : result_exit_code(all->worst);
 }
 
 static int refresh_all(const struct options *options)
@@ -254,110 +231,32 @@ static int refresh_all(const struct options *options)
         .done = end_one,
         .user = &all,
     };
+    struct error error;
+    enum result listed;
     int code;
 
-    if (list_all(&all, &code)) {
-        if (all.count < (size_t)workers.jobs)
-            workers.jobs = (int)all.count;
+    all.json = json_new_object();
+    json_set_array(all.json, "profiles");
+    listed = cache_list(&all.names, &all.count, &error);
+    if (listed == RESULT_OK && all.count == 0)
+        listed = error_set(&error, RESULT_NO_TOKEN,
+                           "no profile is cached: run servetel-auth login");
+    all.worst = listed;
+    if (all.count < (size_t)workers.jobs)
+        workers.jobs = (int)all.count;
+    if (options->dry_run)
+        workers.jobs = 1; /* in order */
+    if (listed == RESULT_OK) {
         show_progress(&all);
         workers_run(&workers);
         token_file_sweep_all();
-        code = finish_all(&all);
-    }
-    free_names(&all);
-    return code;
-}
-
-/* ---- dry run ---- */
-
-static const char *const plan_ids[] = {
-    [RENEW_PLAN_KEEP] = "keep",     [RENEW_PLAN_EXCHANGE] = "refresh",
-    [RENEW_PLAN_LOG_IN] = "log_in", [RENEW_PLAN_COMMAND] = "run_token_command",
-    [RENEW_PLAN_WAIT] = "wait",     [RENEW_PLAN_NONE] = "fail",
-};
-
-static int print_plan(const char *name, const struct profile *profile, enum renew_plan plan,
-                      const char *why)
-{
-    bool lasts = profile_ttl_s(profile, clock_epoch_s()) > 0;
-    char expiry[COMMAND_EXPIRY_SIZE];
-    char *line = mem_format("%s: would %s: %s%s%s%s", name, decide_plan_name(plan), why,
-                            lasts ? " (it lasts " : "",
-                            lasts ? command_expiry(profile, expiry) : "", lasts ? ")" : "");
-    int code = command_print(line);
-
-    mem_free(line);
-    return code;
-}
-
-/* Prints what would be done, but for --json: *json, if it is one, is then the object. */
-static enum result foresee(const struct options *options, const char *name, const char *file,
-                           struct cJSON **json)
-{
-    struct renew_wish wish = refresh_wish(options);
-    struct profile profile;
-    struct cache cache;
-    struct error error;
-    enum result result;
-    const char *why;
-
-    profile_init(&profile);
-    result = cache_open(&cache, name, file, &error);
-    if (result == RESULT_OK)
-        result = cache_read(&cache, &profile, &error);
-    if (result == RESULT_OK)
-        result = profile_check_host(&profile, cache.name, wish.api_url, wish.api_url_from, &error);
-    if (result != RESULT_OK) {
-        msg_error("%s", error.text);
-        if (options->json)
-            *json = refresh_json(&cache, &profile, result, error.text);
     } else {
-        enum renew_plan plan = decide(&profile, &wish, clock_epoch_s(), &why);
-
-        result = plan == RENEW_PLAN_WAIT   ? RESULT_TEMPORARY
-                 : plan == RENEW_PLAN_NONE ? RESULT_NO_TOKEN
-                                           : RESULT_OK;
-        if (options->json) {
-            *json = refresh_json(&cache, &profile, result, NULL);
-            json_set_string(*json, "action", NULL); /* nothing was done, nothing failed */
-            json_set_string(*json, "would", plan_ids[plan]);
-            json_set_string(*json, "reason", why);
-        } else if (print_plan(cache.name, &profile, plan, why) != 0) {
-            result = RESULT_LOCAL;
-        }
+        command_fail(&error);
     }
-    profile_clear(&profile);
-    cache_close(&cache);
-    return result;
-}
-
-static int foresee_one(const struct options *options)
-{
-    struct cJSON *json = NULL;
-    enum result result = foresee(options, command_profile(options), options->file, &json);
-    int printed = json != NULL ? command_print_json(json) : 0;
-
-    return printed != 0 ? printed : result_exit_code(result);
-}
-
-static int foresee_all(const struct options *options)
-{
-    struct all all = {.options = options};
-    int code;
-
-    if (list_all(&all, &code)) {
-        for (; all.ended < all.count; all.ended++) {
-            struct cJSON *json = NULL;
-            enum result result = foresee(options, all.names[all.ended], NULL, &json);
-
-            all.worst = result_worse(all.worst, result);
-            all.failed += result != RESULT_OK;
-            if (json != NULL)
-                json_add_to_array(all.json, "profiles", json);
-        }
-        code = all.json != NULL ? print_all_json(&all, NULL) : result_exit_code(all.worst);
-    }
-    free_names(&all);
+    code = finish_all(&all, listed == RESULT_OK ? NULL : error.text);
+    for (size_t i = 0; i < all.count; i++)
+        mem_free(all.names[i]);
+    mem_free(all.names);
     return code;
 }
 
@@ -373,7 +272,5 @@ int cmd_refresh(const struct options *options)
         return command_misuse("give only one of --print and --json");
     if (options->jobs != OPTION_UNSET && !options->all)
         return command_misuse("--jobs goes with --all");
-    if (options->dry_run)
-        return options->all ? foresee_all(options) : foresee_one(options);
     return options->all ? refresh_all(options) : refresh_one(options);
 }

@@ -7,16 +7,6 @@
 
 #include "renewal/renew.h"
 
-enum renew_plan {
-    RENEW_PLAN_KEEP,
-    RENEW_PLAN_EXCHANGE,
-    RENEW_PLAN_LOG_IN,  /* with the wish's password, or the remembered one */
-    RENEW_PLAN_IMPORT,  /* take the wish's token */
-    RENEW_PLAN_COMMAND, /* run the token command */
-    RENEW_PLAN_WAIT,    /* the service asked for it; decide_pause_s() */
-    RENEW_PLAN_NONE,    /* no usable token, and no way to one without a person */
-};
-
 /* *why says it to a person. */
 enum renew_plan decide(const struct profile *profile, const struct renew_wish *wish, int64_t now,
                        const char **why);

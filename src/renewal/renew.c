@@ -34,7 +34,7 @@ static enum result take_lock(struct renewal *r)
     struct error ignored; /* the lock's holder, or our own turn, will say it */
     enum result result;
 
-    if (r->wish->no_cache)
+    if (r->wish->no_cache || r->wish->dry_run)
         return RESULT_OK;
     result = cache_lock(&r->cache, &r->error);
     if (result != RESULT_TEMPORARY)
@@ -151,7 +151,7 @@ static bool must_ask_for_the_published(const struct renewal *r, int64_t now)
 {
     const char *why;
 
-    return r->wish->adopt != NULL &&
+    return r->wish->adopt != NULL && !r->wish->dry_run &&
            (!r->wish->adopt_when_due || !profile_is_published(&r->profile) ||
             decide(&r->profile, r->wish, now, &why) != RENEW_PLAN_KEEP);
 }
@@ -161,6 +161,15 @@ static enum result wait_or_fail(struct renewal *r, int64_t now)
     int64_t wait_ms = 1000 * decide_pause_s(&r->profile, now);
 
     return wait_ms < step_left_ms(r) ? step_again(r, wait_ms) : step_fail_waiting(r);
+}
+
+static enum result foretell(struct renewal *r, enum renew_plan plan, const char *why)
+{
+    r->outcome.plan = plan;
+    r->outcome.why = why;
+    return plan == RENEW_PLAN_WAIT   ? RESULT_TEMPORARY
+           : plan == RENEW_PLAN_NONE ? RESULT_NO_TOKEN
+                                     : RESULT_OK;
 }
 
 static enum result fail_login_needed(struct renewal *r, const char *why)
@@ -240,6 +249,8 @@ static enum result go(struct renewal *r)
         return renew_note(r, result);
 
     plan = decide(&r->profile, r->wish, now, &why);
+    if (r->wish->dry_run)
+        return foretell(r, plan, why);
     if (r->wish->goal == RENEW_GOAL_FRESH)
         msg_verbose("%s: %s: %s", r->cache.name, decide_plan_name(plan), why);
     if (plan == RENEW_PLAN_KEEP)

@@ -37,6 +37,17 @@ enum renew_goal {
     RENEW_GOAL_IMPORT, /* login with a token from elsewhere */
 };
 
+/* What is to be done about a token: see decide.h. */
+enum renew_plan {
+    RENEW_PLAN_KEEP,
+    RENEW_PLAN_EXCHANGE,
+    RENEW_PLAN_LOG_IN,  /* with the wish's password, or the remembered one */
+    RENEW_PLAN_IMPORT,  /* take the wish's token */
+    RENEW_PLAN_COMMAND, /* run the token command */
+    RENEW_PLAN_WAIT,    /* the service asked for it; decide_pause_s() */
+    RENEW_PLAN_NONE,    /* no usable token, and no way to one without a person */
+};
+
 /* What the caller wants. It, its strings and secrets stay the caller's and must live as long. */
 struct renew_wish {
     enum renew_goal goal;
@@ -58,7 +69,7 @@ struct renew_wish {
     /* LOGIN, IMPORT: sources to remember */
     const char *password_command, *password_file, *token_command;
     bool forget_source;
-    bool no_cache; /* LOGIN, IMPORT: read and write no file */
+    bool no_cache;  /* LOGIN, IMPORT: read and write no file */
     bool hands_out; /* FRESH: the token is for a caller, who can use one that could not be cached */
 
     const char
@@ -71,6 +82,7 @@ struct renew_wish {
     const char *adopt;
     bool adopt_when_due;    /* only where the token is not kept, or is not published yet */
     const char *on_refused; /* a command to run when the service refuses the remembered password */
+    bool dry_run; /* FRESH: only the outcome's plan is wanted: nothing is locked, run or sent */
 };
 
 enum renew_action { RENEW_KEPT, RENEW_RENEWED, RENEW_LOGGED_IN, RENEW_ADOPTED };
@@ -83,6 +95,8 @@ struct renew_outcome {
     bool spent;               /* there was a new one: the old one is no longer good */
     bool exposed_file;        /* the remembered password file may be read by others */
     char *replaced_why;       /* LOGIN, IMPORT: an unusable cache was replaced, and why; or NULL */
+    enum renew_plan plan;     /* of a dry run that came so far, and then why; else NULL */
+    const char *why;
 };
 
 struct renewal {
