@@ -31,7 +31,8 @@ struct option_spec {
 
 static const struct option_spec specs[] = {
     {"email", 'e', "ADDRESS", TEXT, AT(email), FOR_LOGIN,
-     "the login ID (default: the profile's, else asked for)", .variable = "SERVETEL_EMAIL"},
+     "the login ID (default: the profile's, else asked for) [SERVETEL_EMAIL]",
+     .variable = "SERVETEL_EMAIL"},
     {"password-stdin", 0, NULL, FLAG, AT(password_stdin), FOR_LOGIN,
      "read the password from stdin's first line"},
     {"password-file", 0, "FILE", TEXT, AT(password_file), FOR_LOGIN,
@@ -76,7 +77,8 @@ static const struct option_spec specs[] = {
     {"keep-fresh", 0, NULL, FLAG, AT(keep_fresh), FOR_EXEC,
      "keep a valid token in the file SERVETEL_TOKEN_FILE while PROGRAM runs"},
     {"api-url", 0, "URL", URL, AT(api_url), FOR_NETWORK,
-     "the API (default: the profile's, then " URL_DEFAULT ")", .variable = "SERVETEL_API_URL"},
+     "the API (default: the profile's, then " URL_DEFAULT ") [SERVETEL_API_URL]",
+     .variable = "SERVETEL_API_URL"},
     {"timeout", 0, "DURATION", DURATION, AT(timeout_s), FOR_NETWORK,
      "for the whole command (default: 30s)", .least = 1},
     {"retries", 0, "N", NUMBER, AT(retries), FOR_NETWORK,
@@ -85,9 +87,10 @@ static const struct option_spec specs[] = {
      "trust these certificates (default: the system's)"},
     {"auth-scheme", 0, "raw|bearer", CHOICE, AT(auth_scheme), FOR_NETWORK,
      "the form of a refresh's Authorization header (default: the one that worked last)"},
-    {"profile", 'p', "NAME", PROFILE, AT(profile), FOR_ALL, "which account (default: default)",
-     .variable = "SERVETEL_PROFILE"},
-    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL, "the cache file (default: the profile's)",
+    {"profile", 'p', "NAME", PROFILE, AT(profile), FOR_ALL,
+     "which account (default: default) [SERVETEL_PROFILE]", .variable = "SERVETEL_PROFILE"},
+    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL,
+     "the cache file (default: the profile's) [SERVETEL_AUTH_FILE]",
      .variable = "SERVETEL_AUTH_FILE"},
     {"quiet", 'q', NULL, FLAG, AT(quiet), FOR_ALL, "only errors on stderr"},
     {"verbose", 'v', NULL, FLAG, AT(verbose), FOR_ALL,
@@ -239,17 +242,15 @@ static void reset_getopt(void)
 /* What getopt_long, which answered ':' or '?', did not like. typed: the last word that it read. */
 static enum result fail_getopt(int id, const char *typed, int users, struct error *error)
 {
-    char letter[2] = {(char)optopt, '\0'};
     bool is_long = optopt >= FIRST_ID;
+    char letter[] = {(char)optopt, '\0'};
+    const char *name = is_long ? specs[optopt - FIRST_ID].name : letter;
 
-    if (id == ':' && is_long)
-        return error_set(error, RESULT_USAGE, "option '--%s' needs an argument",
-                         specs[optopt - FIRST_ID].name);
     if (id == ':')
-        return error_set(error, RESULT_USAGE, "option '-%c' needs an argument", optopt);
+        return error_set(error, RESULT_USAGE, "option '%s%s' needs an argument",
+                         is_long ? "--" : "-", name);
     if (is_long)
-        return error_set(error, RESULT_USAGE, "option '--%s' takes no argument",
-                         specs[optopt - FIRST_ID].name);
+        return error_set(error, RESULT_USAGE, "option '--%s' takes no argument", name);
     return unknown_option(optopt != 0 ? letter : typed, users, error);
 }
 
@@ -392,20 +393,17 @@ enum result options_parse(struct options *options, int user, bool takes_program,
 
 static void add_option(struct buffer *text, const struct option_spec *spec)
 {
-    const char *variable = spec->variable;
-    char *head = mem_format("  %c%c%s --%s%s%s", spec->letter != 0 ? '-' : ' ',
-                            spec->letter != 0 ? spec->letter : ' ', spec->letter != 0 ? "," : " ",
-                            spec->name, spec->argument != NULL ? " " : "",
-                            spec->argument != NULL ? spec->argument : "");
-    char *words = mem_format("%s%s%s%s", spec->help, variable != NULL ? " [" : "",
-                             variable != NULL ? variable : "", variable != NULL ? "]" : "");
-    int column = (int)strlen(head), len, gap;
-    char word[128];
+    char head[96], word[128], letter[] = "     ";
+    int column, len, gap;
 
+    if (spec->letter != 0)
+        snprintf(letter, sizeof letter, "  -%c,", spec->letter);
+    column = snprintf(head, sizeof head, "%s --%s %s", letter, spec->name,
+                      spec->argument != NULL ? spec->argument : "");
     buffer_put(text, head);
-    for (const char *at = words; *at != '\0'; at += len + (at[len] == ' ')) {
+    for (const char *at = spec->help; *at != '\0'; at += len + (at[len] == ' ')) {
         len = (int)strcspn(at, " ");
-        gap = at > words ? 1 : HELP_COLUMN - column;
+        gap = at > spec->help ? 1 : HELP_COLUMN - column;
         if (gap < 1 || column + gap + len > HELP_WIDTH) {
             buffer_put(text, "\n");
             column = 0;
@@ -416,8 +414,6 @@ static void add_option(struct buffer *text, const struct option_spec *spec)
         column += gap + len;
     }
     buffer_put(text, "\n");
-    mem_free(words);
-    mem_free(head);
 }
 
 /* group: FOR_ALL, FOR_NETWORK, or 0 for the command's own. */
@@ -442,12 +438,8 @@ void options_help(int user, struct buffer *text)
     add_group(text, "\nOptions:\n", user, 0);
     add_group(text, "\nNetwork:\n", user, FOR_NETWORK);
     add_group(text, "\nEvery command takes:\n", user, FOR_ALL);
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        if ((specs[i].users & user) != 0 && specs[i].kind == DURATION) {
-            buffer_put(text,
-                       "\nA DURATION is a whole number with s (seconds, as without a letter), "
-                       "m, h or d.\n");
-            break;
-        }
-    }
+    if ((user & (FOR_NETWORK | FOR_SCHEDULE)) != 0)
+        buffer_put(text,
+                   "\nA DURATION is a whole number with s (seconds, as without a letter), m, h "
+                   "or d.\n");
 }

@@ -24,6 +24,7 @@ struct plan {
     const struct options *options;
     char *program;    /* absolute */
     char *file, *dir; /* absolute, or NULL: where the cache is if not in its usual place */
+    char *name;       /* the schedule's own */
     int64_t interval_min, min_ttl_s;
     unsigned offset_min; /* of the minute at which it starts, by host and profile */
 };
@@ -131,6 +132,33 @@ static int64_t even_interval_min(int64_t minutes)
     return 1;
 }
 
+/* After the profile or the file; what a unit's name may not hold, or an @, which would make it a
+ * template's instance, becomes an underscore, and a checksum keeps such names apart. */
+static char *name_schedule(const struct plan *plan)
+{
+    const struct options *o = plan->options;
+    const char *slash = plan->file == NULL ? NULL : strrchr(plan->file, '/');
+    const char *whole = o->all ? "all" : plan->file != NULL ? plan->file : command_profile(o);
+    char *name = mem_join("servetel-auth-", slash != NULL ? slash + 1 : whole), *longer;
+    bool is_unique = slash == NULL;
+    const size_t most = 200; /* of a file name's 255, for what is added */
+
+    for (char *c = name; *c != '\0'; c++) {
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) ==
+            NULL) {
+            *c = '_';
+            is_unique = false;
+        }
+    }
+    if (is_unique)
+        return name;
+    if (strlen(name) > most)
+        name[most] = '\0';
+    longer = mem_format("%s-%08x", name, (unsigned)token_checksum(whole));
+    mem_free(name);
+    return longer;
+}
+
 static enum result make_plan(const struct options *options, struct plan *plan, struct error *error)
 {
     int64_t life_s = LIFE_DEFAULT_S;
@@ -172,6 +200,7 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
         plan->file = process_absolute_path(place);
     else if ((place = process_variable("SERVETEL_AUTH_DIR")) != NULL)
         plan->dir = process_absolute_path(place);
+    plan->name = name_schedule(plan);
     plan->program = own_path();
     if (plan->program == NULL)
         return error_set(error, RESULT_LOCAL, "cannot tell where this program is installed");
@@ -186,6 +215,7 @@ static void free_plan(struct plan *plan)
     mem_free(plan->program);
     mem_free(plan->file);
     mem_free(plan->dir);
+    mem_free(plan->name);
 }
 
 /* For cron's sh; for systemd's ExecStart=, where $ is special, or its Environment=, where it is
@@ -193,69 +223,63 @@ static void free_plan(struct plan *plan)
  */
 enum quoting { FOR_CRON, FOR_UNIT_COMMAND, FOR_UNIT_VARIABLE };
 
-/* The word within quotes, in wiped memory. For sh a quote ends them, stands escaped, and begins
- * them again. Cron ends the line at a bare %, and takes the backslash before another off; some
- * crons also take the first of two backslashes off, all the one before a %: quotes end and begin
- * after each. */
-static char *quoted(const char *word, enum quoting quoting)
+/* The word within quotes. For sh a quote ends them, stands escaped, and begins them again. Cron
+ * ends the line at a bare %, and takes the backslash before another off; some crons also take the
+ * first of two backslashes off, all the one before a %: quotes end and begin after each. */
+static void put_quoted(struct buffer *out, const char *word, enum quoting quoting)
 {
     const char *doubled = quoting == FOR_UNIT_COMMAND ? "%$" : "%"; /* specifiers, variables */
-    bool systemd = quoting != FOR_CRON;
-    const char *quote = systemd ? "\"" : "'";
-    struct buffer out = BUFFER(SIZE_MAX / 2);
+    bool systemd = quoting != FOR_CRON, plain = text_is_plain_word(word);
+    const char *quote = plain ? "" : systemd ? "\"" : "'";
 
-    if (text_is_plain_word(word))
-        return mem_copy(word);
-    buffer_put(&out, quote);
+    buffer_put(out, quote);
     for (; *word != '\0'; word++) {
         const char one[] = {*word, '\0'};
         bool escapes = systemd ? *word == '"' || *word == '\\' : *word == '%';
 
-        buffer_put(&out, escapes                                     ? "\\"
-                         : systemd && strchr(doubled, *word) != NULL ? one
-                         : !systemd && *word == '\''                 ? "'\\'"
-                                                                     : "");
-        buffer_put(&out, one);
-        buffer_put(&out, !systemd && *word == '\\' ? "''" : "");
+        buffer_put(out, escapes                                     ? "\\"
+                        : systemd && strchr(doubled, *word) != NULL ? one
+                        : !systemd && *word == '\''                 ? "'\\'"
+                                                                    : "");
+        buffer_put(out, one);
+        buffer_put(out, !systemd && *word == '\\' ? "''" : "");
     }
-    buffer_put(&out, quote);
-    return out.data;
+    buffer_put(out, quote);
 }
 
-/* A duration as a person would write it. */
-static char *duration(int64_t seconds)
+static void put_option(struct buffer *out, const char *name, const char *value,
+                       enum quoting quoting)
 {
-    if (seconds % 60 != 0 || seconds == 0)
-        return mem_format("%llds", (long long)seconds);
-    return mem_format("%lldm", (long long)(seconds / 60));
+    if (value == NULL)
+        return;
+    buffer_put(out, name);
+    put_quoted(out, value, quoting);
 }
 
-static char *command_line(const struct plan *plan, enum quoting quoting)
+/* As a person would write it. */
+static void put_duration(struct buffer *out, const char *name, int64_t seconds)
+{
+    bool is_minutes = seconds % 60 == 0 && seconds != 0;
+    char text[32];
+
+    snprintf(text, sizeof text, "%lld%c", (long long)(is_minutes ? seconds / 60 : seconds),
+             is_minutes ? 'm' : 's');
+    put_option(out, name, text, FOR_CRON);
+}
+
+static void put_command(struct buffer *out, const struct plan *plan, enum quoting quoting)
 {
     const struct options *o = plan->options;
-    int64_t complain_s = plan->min_ttl_s / 2;
-    char *program = quoted(plan->program, quoting), *ttl = duration(plan->min_ttl_s);
-    char *complain = duration(complain_s), *hook = NULL, *adopt = NULL, *file = NULL, *line;
 
-    if (o->on_change != NULL)
-        hook = quoted(o->on_change, quoting);
-    if (o->adopt != NULL)
-        adopt = quoted(o->adopt, quoting);
-    if (plan->file != NULL)
-        file = quoted(plan->file, quoting);
-    line = mem_format("%s refresh --quiet%s%s%s%s%s --min-ttl %s --complain-below %s%s%s%s%s",
-                      program, o->all ? " --all" : "", file != NULL ? " --file " : "",
-                      file != NULL ? file : "", o->all || file != NULL ? "" : " --profile ",
-                      o->all || file != NULL ? "" : command_profile(o), ttl, complain,
-                      adopt != NULL ? " --adopt " : "", adopt != NULL ? adopt : "",
-                      hook != NULL ? " --on-change " : "", hook != NULL ? hook : "");
-    mem_free(program);
-    mem_free(ttl);
-    mem_free(complain);
-    mem_free(hook);
-    mem_free(adopt);
-    mem_free(file);
-    return line;
+    put_quoted(out, plan->program, quoting);
+    buffer_put(out, o->all ? " refresh --quiet --all" : " refresh --quiet");
+    put_option(out, " --file ", plan->file, quoting);
+    if (!o->all && plan->file == NULL)
+        put_option(out, " --profile ", command_profile(o), quoting);
+    put_duration(out, " --min-ttl ", plan->min_ttl_s);
+    put_duration(out, " --complain-below ", plan->min_ttl_s / 2);
+    put_option(out, " --adopt ", o->adopt, quoting);
+    put_option(out, " --on-change ", o->on_change, quoting);
 }
 
 /* "7,22,37,52" for every quarter of an hour from the seventh minute. */
@@ -268,108 +292,75 @@ static void list_steps(char *text, size_t size, int64_t first, int64_t step, int
                                 (long long)at);
 }
 
-/* The minutes and hours of cron, or of systemd's calendar. */
-static void list_times(const struct plan *plan, const char *any, char minutes[256], char hours[128])
+/* For cron, or for systemd's calendar. */
+static void list_times(const struct plan *plan, char minutes[256], char hours[128])
 {
-    if (plan->interval_min == 1)
+    int64_t step_min = plan->interval_min < 60 ? plan->interval_min : 60;
+
+    if (step_min == 1)
         snprintf(minutes, 256, "*");
-    else if (plan->interval_min <= 60)
-        list_steps(minutes, 256, plan->offset_min, plan->interval_min, 60);
     else
-        list_steps(minutes, 256, plan->offset_min % 60, 60, 60);
+        list_steps(minutes, 256, plan->offset_min % 60, step_min, 60);
     if (plan->interval_min <= 60)
-        snprintf(hours, 128, "%s", any);
+        snprintf(hours, 128, "*");
     else
         list_steps(hours, 128, plan->offset_min / 60, plan->interval_min / 60, 24);
 }
 
-/* After the profile or the file; what a unit's name may not hold, or an @, which would make it a
- * template's instance, becomes an underscore, and a checksum keeps such names apart. */
-static char *unit_name(const struct plan *plan)
+/* What mem_format made. */
+static void put_made(struct buffer *out, char *text)
 {
-    const struct options *o = plan->options;
-    const char *slash = plan->file == NULL ? NULL : strrchr(plan->file, '/');
-    const char *whole = o->all ? "all" : plan->file != NULL ? plan->file : command_profile(o);
-    char *name = mem_join("servetel-auth-", slash != NULL ? slash + 1 : whole), *longer;
-    bool is_unique = slash == NULL;
-    const size_t most = 200; /* of a file name's 255, for what is added */
-
-    for (char *c = name; *c != '\0'; c++) {
-        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) ==
-            NULL) {
-            *c = '_';
-            is_unique = false;
-        }
-    }
-    if (is_unique)
-        return name;
-    if (strlen(name) > most)
-        name[most] = '\0';
-    longer = mem_format("%s-%08x", name, (unsigned)token_checksum(whole));
-    mem_free(name);
-    return longer;
+    buffer_put(out, text);
+    mem_free(text);
 }
 
-static char *cron(const struct plan *plan)
+static void cron(struct buffer *out, const struct plan *plan)
 {
-    char *line = command_line(plan, FOR_CRON), *name = unit_name(plan), *dir = NULL, *text;
     char minutes[256], hours[128];
 
-    if (plan->dir != NULL)
-        dir = quoted(plan->dir, FOR_CRON);
-    list_times(plan, "*", minutes, hours);
+    list_times(plan, minutes, hours);
     /* Both lines end alike, so that whoever installs them again finds the old ones by that. */
-    text = mem_format("# %s\n%s %s * * * %s%s%s%s # %s", name, minutes, hours,
-                      dir != NULL ? "SERVETEL_AUTH_DIR=" : "", dir != NULL ? dir : "",
-                      dir != NULL ? " " : "", line, name);
-    mem_free(dir);
-    mem_free(name);
-    mem_free(line);
-    return text;
+    put_made(out, mem_format("# %s\n%s %s * * * ", plan->name, minutes, hours));
+    put_option(out, "SERVETEL_AUTH_DIR=", plan->dir, FOR_CRON);
+    buffer_put(out, plan->dir != NULL ? " " : "");
+    put_command(out, plan, FOR_CRON);
+    put_made(out, mem_format(" # %s", plan->name));
 }
 
-static char *systemd(const struct plan *plan)
+static void systemd(struct buffer *out, const struct plan *plan)
 {
-    const struct options *o = plan->options;
-    char *line = command_line(plan, FOR_UNIT_COMMAND), minutes[256], hours[128], *text, *dir = NULL;
-    char *name = unit_name(plan);
-    const char *whose = o->all               ? "all profiles"
-                        : plan->file != NULL ? name + strlen("servetel-auth-")
-                                             : command_profile(o);
+    const char *whose = plan->options->all   ? "all profiles"
+                        : plan->file != NULL ? plan->name + strlen("servetel-auth-")
+                                             : command_profile(plan->options);
+    char *dir = plan->dir != NULL ? mem_join("SERVETEL_AUTH_DIR=", plan->dir) : NULL;
+    char minutes[256], hours[128];
 
-    if (plan->dir != NULL) {
-        char *assignment = mem_format("SERVETEL_AUTH_DIR=%s", plan->dir);
-
-        dir = quoted(assignment, FOR_UNIT_VARIABLE);
-        mem_free(assignment);
-    }
-    list_times(plan, "*", minutes, hours);
-    text = mem_format("# %s.service\n"
-                      "[Unit]\n"
-                      "Description=Keep a Servetel token fresh (%s)\n"
-                      "Documentation=man:servetel-auth(1)\n"
-                      "\n"
-                      "[Service]\n"
-                      "Type=oneshot\n"
-                      "%s%s%s"
-                      "ExecStart=%s\n"
-                      "\n"
-                      "# %s.timer\n"
-                      "[Unit]\n"
-                      "Description=Keep a Servetel token fresh (%s)\n"
-                      "\n"
-                      "[Timer]\n"
-                      "OnCalendar=*-*-* %s:%s:00\n"
-                      "Persistent=true\n"
-                      "\n"
-                      "[Install]\n"
-                      "WantedBy=timers.target",
-                      name, whose, dir != NULL ? "Environment=" : "", dir != NULL ? dir : "",
-                      dir != NULL ? "\n" : "", line, name, whose, hours, minutes);
+    put_made(out, mem_format("# %s.service\n"
+                             "[Unit]\n"
+                             "Description=Keep a Servetel token fresh (%s)\n"
+                             "Documentation=man:servetel-auth(1)\n"
+                             "\n"
+                             "[Service]\n"
+                             "Type=oneshot\n",
+                             plan->name, whose));
+    put_option(out, "Environment=", dir, FOR_UNIT_VARIABLE);
+    buffer_put(out, dir != NULL ? "\nExecStart=" : "ExecStart=");
+    put_command(out, plan, FOR_UNIT_COMMAND);
+    list_times(plan, minutes, hours);
+    put_made(out, mem_format("\n"
+                             "\n"
+                             "# %s.timer\n"
+                             "[Unit]\n"
+                             "Description=Keep a Servetel token fresh (%s)\n"
+                             "\n"
+                             "[Timer]\n"
+                             "OnCalendar=*-*-* %s:%s:00\n"
+                             "Persistent=true\n"
+                             "\n"
+                             "[Install]\n"
+                             "WantedBy=timers.target",
+                             plan->name, whose, hours, minutes));
     mem_free(dir);
-    mem_free(name);
-    mem_free(line);
-    return text;
 }
 
 /* Neither a crontab nor a unit can hold a line's end, which for systemd is a carriage return, too.
@@ -384,7 +375,7 @@ int cmd_schedule(const struct options *options)
     const char *kind = options->operands[0];
     struct error error;
     struct plan plan;
-    char *text;
+    struct buffer out = BUFFER(SIZE_MAX / 2);
     int code;
 
     if (options->all && (options->profile_is_flag || options->file_is_flag))
@@ -399,9 +390,9 @@ int cmd_schedule(const struct options *options)
                               "of one in a command or in a path");
     } else {
         warn_of_logins(options);
-        text = strcmp(kind, "cron") == 0 ? cron(&plan) : systemd(&plan);
-        code = command_print(text);
-        mem_free(text);
+        (strcmp(kind, "cron") == 0 ? cron : systemd)(&out, &plan);
+        code = command_print(buffer_text(&out));
+        buffer_clear(&out);
     }
     free_plan(&plan);
     return code;
