@@ -13,7 +13,8 @@
  *         exec            cmd_exec()
  *         schedule        cmd_schedule()
  *         command         command_fresh_profile()  what several commands share
- *         options         options_parse()          the one table of options
+ *         options         options_parse()          what the command line says
+ *         option_table    option_table_help()      the one table of options
  *         status_table    status_table()           what `status` shows, drawn
  *         token_file      token_file_open()        the private file of `exec --keep-fresh`
  *     renewal/            the one path on which a token changes
@@ -64,6 +65,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "commands/command.h"
+#include "commands/option_table.h"
 
 static int cmd_help(const struct options *options);
 static int cmd_version(const struct options *options);
@@ -138,7 +140,7 @@ static void command_help(const struct command *command, struct buffer *text)
                             *command->details != '\0' ? "\n" : "", command->details);
 
     buffer_put(text, head);
-    options_help(command->user, text);
+    option_table_help(command->user, text);
     buffer_put(text, "\nExamples:\n");
     buffer_put(text, command->examples);
     mem_free(head);

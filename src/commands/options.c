@@ -8,97 +8,12 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "commands/option_table.h"
 #include "store/profile.h"
 #include "store/url.h"
 
-enum option_kind { FLAG, TEXT, PROFILE, DURATION, NUMBER, URL, CHOICE };
-
-struct option_spec {
-    const char *name;
-    char letter;          /* or 0 */
-    const char *argument; /* its name in the help; a CHOICE's values, split by |; NULL for a FLAG */
-    enum option_kind kind;
-    size_t offset;
-    int users;
-    const char *help;
-    const char *variable; /* the environment's, or NULL */
-    int64_t least, most;  /* DURATION (seconds; most: ten years), NUMBER */
-};
-
 /* A duration beyond ten years is a slip. */
 #define DURATION_MAX_S 315576000
-#define AT(member) offsetof(struct options, member)
-
-static const struct option_spec specs[] = {
-    {"email", 'e', "ADDRESS", TEXT, AT(email), FOR_LOGIN,
-     "the login ID (default: the profile's, else asked for) [SERVETEL_EMAIL]",
-     .variable = "SERVETEL_EMAIL"},
-    {"password-stdin", 0, NULL, FLAG, AT(password_stdin), FOR_LOGIN,
-     "read the password from stdin's first line"},
-    {"password-file", 0, "FILE", TEXT, AT(password_file), FOR_LOGIN,
-     "read it from the file's first line, now and at unattended logins (default: the profile's)"},
-    {"password-command", 0, "COMMAND", TEXT, AT(password_command), FOR_LOGIN,
-     "run COMMAND for it, now and at unattended logins (default: the profile's)"},
-    {"token-stdin", 0, NULL, FLAG, AT(token_stdin), FOR_LOGIN,
-     "take a token from stdin instead of logging in"},
-    {"token-command", 0, "COMMAND", TEXT, AT(token_command), FOR_LOGIN,
-     "take the token that COMMAND prints, now and at every renewal (default: the profile's)"},
-    {"forget-source", 0, NULL, FLAG, AT(forget_source), FOR_LOGIN,
-     "forget where the password comes from"},
-    {"no-cache", 0, NULL, FLAG, AT(no_cache), FOR_LOGIN, "print the token and write no file"},
-    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s), FOR_REFRESH,
-     "renew a token that lasts no longer (default: any token)"},
-    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s), FOR_SHOW | FOR_EXEC,
-     "a promise: the token lasts so long (default: 60s or a tenth of its life, and no promise)"},
-    {"min-ttl", 0, "DURATION", DURATION, AT(min_ttl_s), FOR_SCHEDULE,
-     "renew a token that lasts no longer (default: half of its life)"},
-    {"print", 0, NULL, FLAG, AT(print), FOR_LOGIN | FOR_REFRESH, "print the token on stdout"},
-    {"cached", 0, NULL, FLAG, AT(cached), FOR_SHOW, "never use the network"},
-    {"format", 0, "token|header|curl|env", CHOICE, AT(format), FOR_SHOW,
-     "how to print it (default: token)"},
-    {"no-newline", 0, NULL, FLAG, AT(no_newline), FOR_SHOW, "print no newline after it"},
-    {"claims", 0, NULL, FLAG, AT(claims), FOR_SHOW, "print the token's decoded payload instead"},
-    {"json", 0, NULL, FLAG, AT(json), FOR_REFRESH | FOR_SHOW | FOR_STATUS, "print JSON"},
-    {"all", 0, NULL, FLAG, AT(all), FOR_REFRESH | FOR_LOGOUT | FOR_SCHEDULE, "every profile"},
-    {"yes", 0, NULL, FLAG, AT(yes), FOR_LOGOUT, "with --all: do not ask"},
-    {"jobs", 0, "N", NUMBER, AT(jobs), FOR_REFRESH,
-     "with --all: so many requests at once (default: 16)", .least = 1, .most = 1000},
-    {"on-change", 0, "COMMAND", TEXT, AT(on_change), FOR_REFRESH | FOR_SCHEDULE,
-     "run COMMAND with a new token on its stdin (default: none)"},
-    {"adopt", 0, "COMMAND", TEXT, AT(adopt), FOR_REFRESH | FOR_SCHEDULE,
-     "first take the token that COMMAND prints, if it is fresher (default: none)"},
-    {"on-refused", 0, "COMMAND", TEXT, AT(on_refused), FOR_REFRESH,
-     "run COMMAND when the service refuses the remembered password (default: none)"},
-    {"rejected-stdin", 0, NULL, FLAG, AT(rejected_stdin), FOR_REFRESH,
-     "the API refused the token on stdin: renew it if it is the cached one"},
-    {"complain-below", 0, "DURATION", DURATION, AT(complain_below_s), FOR_REFRESH,
-     "be silent about temporary failures while the token lasts longer (default: never)"},
-    {"dry-run", 0, NULL, FLAG, AT(dry_run), FOR_REFRESH, "say what would be done, send nothing"},
-    {"keep-fresh", 0, NULL, FLAG, AT(keep_fresh), FOR_EXEC,
-     "keep a valid token in the file SERVETEL_TOKEN_FILE while PROGRAM runs"},
-    {"api-url", 0, "URL", URL, AT(api_url), FOR_NETWORK,
-     "the API (default: the profile's, then " URL_DEFAULT ") [SERVETEL_API_URL]",
-     .variable = "SERVETEL_API_URL"},
-    {"timeout", 0, "DURATION", DURATION, AT(timeout_s), FOR_NETWORK,
-     "for the whole command (default: 30s)", .least = 1},
-    {"retries", 0, "N", NUMBER, AT(retries), FOR_NETWORK,
-     "further tries where that is safe (default: 2)", .most = 100},
-    {"cacert", 0, "FILE", TEXT, AT(cacert), FOR_NETWORK,
-     "trust these certificates (default: the system's)"},
-    {"auth-scheme", 0, "raw|bearer", CHOICE, AT(auth_scheme), FOR_NETWORK,
-     "the form of a refresh's Authorization header (default: the one that worked last)"},
-    {"profile", 'p', "NAME", PROFILE, AT(profile), FOR_ALL,
-     "which account (default: default) [SERVETEL_PROFILE]", .variable = "SERVETEL_PROFILE"},
-    {"file", 'f', "PATH", TEXT, AT(file), FOR_ALL,
-     "the cache file (default: the profile's) [SERVETEL_AUTH_FILE]",
-     .variable = "SERVETEL_AUTH_FILE"},
-    {"quiet", 'q', NULL, FLAG, AT(quiet), FOR_ALL, "only errors on stderr"},
-    {"verbose", 'v', NULL, FLAG, AT(verbose), FOR_ALL,
-     "say what is done, and how long each request takes"},
-    {"help", 'h', NULL, FLAG, AT(help), FOR_ALL, "show this help"},
-    {"version", 0, NULL, FLAG, AT(version), FOR_ALL, "show the version"},
-};
-#define SPEC_COUNT (sizeof specs / sizeof specs[0])
 /* getopt_long gives an option's place in the table plus this: beyond all letters. */
 #define FIRST_ID 256
 
@@ -198,15 +113,15 @@ static enum result set_value(struct options *options, const struct option_spec *
 /* argument: as typed. What follows an = may be a secret and is not repeated. */
 static enum result unknown_option(const char *argument, int users, struct error *error)
 {
-    const char *names[SPEC_COUNT + 1], *meant = NULL;
+    const char *names[OPTION_TABLE_MAX + 1], *meant = NULL;
     size_t count = 0;
     int len = (int)strcspn(argument, "=");
 
     if (strncmp(argument, "--", 2) != 0)
         return error_set(error, RESULT_USAGE, "unknown option '-%c'", argument[0]);
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        if ((specs[i].users & users) != 0)
-            names[count++] = specs[i].name;
+    for (size_t i = 0; option_table[i].name != NULL; i++) {
+        if ((option_table[i].users & users) != 0)
+            names[count++] = option_table[i].name;
     }
     names[count] = NULL;
     if (len < 64) {
@@ -244,7 +159,7 @@ static enum result fail_getopt(int id, const char *typed, int users, struct erro
 {
     bool is_long = optopt >= FIRST_ID;
     char letter[] = {(char)optopt, '\0'};
-    const char *name = is_long ? specs[optopt - FIRST_ID].name : letter;
+    const char *name = is_long ? option_table[optopt - FIRST_ID].name : letter;
 
     if (id == ':')
         return error_set(error, RESULT_USAGE, "option '%s%s' needs an argument",
@@ -257,10 +172,10 @@ static enum result fail_getopt(int id, const char *typed, int users, struct erro
 /* users: options that none of these commands takes are unknown. stop_at_operand: '+'. given NULL:
  * only flags are set; a name may have several meanings then. */
 static enum result run_getopt(struct options *options, int users, bool stop_at_operand, int argc,
-                              char **argv, bool given[SPEC_COUNT], struct error *error)
+                              char **argv, bool given[OPTION_TABLE_MAX], struct error *error)
 {
-    struct option longs[SPEC_COUNT + 1];
-    char shorts[2 * SPEC_COUNT + 3];
+    struct option longs[OPTION_TABLE_MAX + 1];
+    char shorts[2 * OPTION_TABLE_MAX + 3];
     size_t long_count = 0, short_len = 0;
     int id;
 
@@ -268,8 +183,8 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
     if (stop_at_operand)
         shorts[short_len++] = '+';
     shorts[short_len++] = ':'; /* getopt is silent: the errors are worded here */
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        const struct option_spec *spec = &specs[i];
+    for (size_t i = 0; option_table[i].name != NULL; i++) {
+        const struct option_spec *spec = &option_table[i];
 
         if ((spec->users & users) == 0)
             continue;
@@ -299,17 +214,17 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
                 typed = argv[optind - 2];
             /* getopt_long takes an abbreviation, which would mean another option, or none, once
              * there is a new one. */
-            if (strcspn(typed + 2, "=") != strlen(specs[i].name))
+            if (strcspn(typed + 2, "=") != strlen(option_table[i].name))
                 return error_set(error, RESULT_USAGE, "unknown option '%.*s': did you mean '--%s'?",
-                                 (int)strcspn(typed, "="), typed, specs[i].name);
+                                 (int)strcspn(typed, "="), typed, option_table[i].name);
         } else {
-            while (specs[i].letter != id)
+            while (option_table[i].letter != id)
                 i++;
         }
-        if (given == NULL && specs[i].kind != FLAG)
+        if (given == NULL && option_table[i].kind != FLAG)
             continue;
-        snprintf(source, sizeof source, "--%s", specs[i].name);
-        if (set_value(options, &specs[i], source, optarg, error) != RESULT_OK)
+        snprintf(source, sizeof source, "--%s", option_table[i].name);
+        if (set_value(options, &option_table[i], source, optarg, error) != RESULT_OK)
             return error->result;
         if (given != NULL)
             given[i] = true;
@@ -338,20 +253,21 @@ enum result options_find_command(struct options *options, int argc, char **argv,
     return RESULT_OK;
 }
 
-static enum result read_environment(struct options *options, int user, const bool given[SPEC_COUNT],
-                                    struct error *error)
+static enum result read_environment(struct options *options, int user,
+                                    const bool given[OPTION_TABLE_MAX], struct error *error)
 {
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
+    for (size_t i = 0; option_table[i].name != NULL; i++) {
         const char *value;
 
-        if (specs[i].variable == NULL || given[i] || (specs[i].users & user) == 0)
+        if (option_table[i].variable == NULL || given[i] || (option_table[i].users & user) == 0)
             continue;
         /* A profile named by a flag beats a file named by the environment. */
-        if (specs[i].offset == AT(file) && options->profile_is_flag)
+        if (option_table[i].offset == offsetof(struct options, file) && options->profile_is_flag)
             continue;
-        value = getenv(specs[i].variable);
+        value = getenv(option_table[i].variable);
         if (value != NULL && *value != '\0' &&
-            set_value(options, &specs[i], specs[i].variable, value, error) != RESULT_OK)
+            set_value(options, &option_table[i], option_table[i].variable, value, error) !=
+                RESULT_OK)
             return error->result;
     }
     return RESULT_OK;
@@ -360,7 +276,7 @@ static enum result read_environment(struct options *options, int user, const boo
 enum result options_parse(struct options *options, int user, bool takes_program, int argc,
                           char **argv, int index, struct error *error)
 {
-    bool given[SPEC_COUNT] = {false};
+    bool given[OPTION_TABLE_MAX] = {false};
 
     set_defaults(options);
     if (run_getopt(options, user, true, index, argv, given, error) != RESULT_OK ||
@@ -369,12 +285,12 @@ enum result options_parse(struct options *options, int user, bool takes_program,
         return error->result;
     options->operands = argv + index + optind;
     options->operand_count = argc - index - optind;
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        if (given[i] && specs[i].offset == AT(profile))
+    for (size_t i = 0; option_table[i].name != NULL; i++) {
+        if (given[i] && option_table[i].offset == offsetof(struct options, profile))
             options->profile_is_flag = true;
-        if (given[i] && specs[i].offset == AT(file))
+        if (given[i] && option_table[i].offset == offsetof(struct options, file))
             options->file_is_flag = true;
-        if (given[i] && specs[i].offset == AT(api_url))
+        if (given[i] && option_table[i].offset == offsetof(struct options, api_url))
             options->api_url_is_flag = true;
     }
     if (options->help || options->version)
@@ -383,63 +299,4 @@ enum result options_parse(struct options *options, int user, bool takes_program,
         return error_set(error, RESULT_USAGE,
                          "--profile does not go with --file, which is the cache itself");
     return read_environment(options, user, given, error);
-}
-
-/* ---- help ---- */
-
-/* Where the texts begin, and where they end on any terminal. */
-#define HELP_COLUMN 34
-#define HELP_WIDTH 80
-
-static void add_option(struct buffer *text, const struct option_spec *spec)
-{
-    char head[96], word[128], letter[] = "     ";
-    int column, len, gap;
-
-    if (spec->letter != 0)
-        snprintf(letter, sizeof letter, "  -%c,", spec->letter);
-    column = snprintf(head, sizeof head, "%s --%s %s", letter, spec->name,
-                      spec->argument != NULL ? spec->argument : "");
-    buffer_put(text, head);
-    for (const char *at = spec->help; *at != '\0'; at += len + (at[len] == ' ')) {
-        len = (int)strcspn(at, " ");
-        gap = at > spec->help ? 1 : HELP_COLUMN - column;
-        if (gap < 1 || column + gap + len > HELP_WIDTH) {
-            buffer_put(text, "\n");
-            column = 0;
-            gap = HELP_COLUMN;
-        }
-        snprintf(word, sizeof word, "%*s%.*s", gap, "", len, at);
-        buffer_put(text, word);
-        column += gap + len;
-    }
-    buffer_put(text, "\n");
-}
-
-/* group: FOR_ALL, FOR_NETWORK, or 0 for the command's own. */
-static void add_group(struct buffer *text, const char *title, int user, int group)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < SPEC_COUNT; i++) {
-        int users = specs[i].users;
-        bool is_own = users != FOR_ALL && users != FOR_NETWORK;
-
-        if ((users & user) == 0 || (group == 0 ? !is_own : users != group))
-            continue;
-        buffer_put(text, any ? "" : title);
-        any = true;
-        add_option(text, &specs[i]);
-    }
-}
-
-void options_help(int user, struct buffer *text)
-{
-    add_group(text, "\nOptions:\n", user, 0);
-    add_group(text, "\nNetwork:\n", user, FOR_NETWORK);
-    add_group(text, "\nEvery command takes:\n", user, FOR_ALL);
-    if ((user & (FOR_NETWORK | FOR_SCHEDULE)) != 0)
-        buffer_put(text,
-                   "\nA DURATION is a whole number with s (seconds, as without a letter), m, h "
-                   "or d.\n");
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The one table of options: parsing, precedence, help and completions all come from it.
+/* What the command line and the environment say.
  *
  * A flag beats the environment; an empty variable is as if unset. What the profile remembers and
- * the defaults come after that and are not this module's business. It knows no command: each option
- * carries the set of commands that take it.
+ * the defaults come after that and are not this module's business.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -11,7 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/mem.h"
 #include "base/result.h"
 
 /* Which commands take an option: a set of bits. */
@@ -72,9 +70,5 @@ enum result options_find_command(struct options *options, int argc, char **argv,
  * command's bit; takes_program: the first operand ends the options, as for exec. */
 enum result options_parse(struct options *options, int user, bool takes_program, int argc,
                           char **argv, int index, struct error *error) MUST_CHECK;
-
-/* Lines for the help of the command: its own options, then those that every command takes; what a
- * DURATION is. */
-void options_help(int user, struct buffer *text);
 
 #endif

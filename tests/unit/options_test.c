@@ -2,6 +2,7 @@
 #include "commands/options.h"
 
 #include "base/nearest.h"
+#include "commands/option_table.h"
 
 #include <stdlib.h>
 
@@ -578,7 +579,7 @@ TEST(the_help_names_what_the_command_takes)
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
         struct buffer text = BUFFER(65536);
 
-        options_help(users[i], &text);
+        option_table_help(users[i], &text);
         CHECK(strstr(buffer_text(&text), "-p, --profile NAME") != NULL);
         CHECK(strstr(buffer_text(&text), "SERVETEL_PROFILE") != NULL);
         CHECK((strstr(buffer_text(&text), "--timeout") != NULL) == ((users[i] & FOR_NETWORK) != 0));
@@ -597,7 +598,7 @@ TEST(help_that_does_not_fit_is_no_trouble)
     for (size_t max = 0; max < 400; max += 7) {
         struct buffer text = BUFFER(max);
 
-        options_help(FOR_LOGIN, &text);
+        option_table_help(FOR_LOGIN, &text);
         CHECK(text.len <= max);
         buffer_clear(&text);
     }
