@@ -193,7 +193,7 @@ check-long: ## run those that take minutes: faults, bad answers, concurrency, ha
 	@$(MAKE) $(PARALLEL) all units
 	@tests/run --bin-dir $(BUILD) $(or $(TESTS),$(LONG_TESTS))
 
-faults: ## kill, interrupt or fail the program at each system call, or at one in FAULTS_EVERY
+faults: ## kill, interrupt, fail or starve the program at each system call and allocation, or at one in FAULTS_EVERY
 	@$(DEPS) compile build long
 	@$(MAKE) all
 	@tests/faults.py --all --every $(FAULTS_EVERY) '$(abspath $(PROG))'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Death, interruption and failure at any system call: a round of some 500 faults. All of them, some 7,000, are
-# `make faults`.
+# Death, interruption and failure at any system call, and memory that runs out: a round of some 1,000 faults. All of
+# them are `make faults`.
 
 load helper
 
@@ -25,6 +25,12 @@ inject() {
 
 @test "interrupted at any call: 128+N or done, and no token that was given is lost" {
     inject signal
+}
+
+@test "any allocation fails, alone or with all after it: 1 and no token was given, or 0 and it is stored" {
+    [ -z "${ASAN_OPTIONS:-}" ] || skip 'the address sanitizer has an allocator of its own'
+    [ "$(uname)" = Linux ] || skip 'there is no preloading as on Linux'
+    inject memory
 }
 
 @test "any call fails: nothing is sent for nothing, and success means stored" {

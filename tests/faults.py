@@ -9,10 +9,12 @@ the cache directory to the end. Then it is run again and again, each time with o
   kill     SIGKILL at every call
   signal   SIGTERM, SIGINT, SIGHUP
   error    the calls that can fail, fail: no space, no permission, no descriptor, interrupted, ...
-The groups default to all three. Without --all the calls inside the dynamic loader, which touch nothing of
-ours, are sampled, and so are signals and errors. --every N takes each Nth of what is left. After each fault the
-promise is checked (judge below): the cache is whole and holds the old token or the newest, success means stored,
-nothing was sent if the fault came before the request, and the next run works and leaves no litter.
+  memory   the n-th allocation of all, the libraries' too, fails, or that and all after it (failing_malloc.c)
+The groups default to all four. Without --all the calls inside the dynamic loader, which touch nothing of
+ours, are sampled, and so are signals, errors and allocations. --every N takes each Nth of what is left. After each
+fault the promise is checked (judge below): the cache is whole and holds the old token or the newest, success means
+stored, nothing was sent if the fault came before the request, and the next run works and leaves no litter. Out of
+memory is 1 and nothing was given, or 0.
 
 Prints a line for each broken promise, with what to give to --only, and the counts. Exit status 1 if any was
 broken. Standard library only; strace must be there.
@@ -41,7 +43,7 @@ SIGNALS = ("TERM", "INT", "HUP")
 ERRORS = {
     "open": ("EACCES", "EMFILE", "ENOSPC", "EIO", "EINTR"), "write": ("ENOSPC", "EIO", "EINTR"),
     "fsync": ("EIO", "ENOSPC", "EINTR"), "close": ("EIO", "EINTR"), "rename": ("EACCES", "ENOSPC", "EIO"),
-    "ftruncate": ("EIO", "EINTR"), 
+    "ftruncate": ("EIO", "EINTR"),
     "flock": ("ENOLCK", "EIO", "EINTR"), "fchmod": ("EPERM", "EIO"), "chmod": ("EPERM", "EIO"),
     "mkdir": ("EACCES", "ENOSPC"), "unlink": ("EACCES", "EIO"), "read": ("EIO", "EINTR"),
     "socket": ("EMFILE", "EACCES"), "connect": ("EACCES", "EINTR"), "poll": ("ENOMEM", "EINTR"),
@@ -125,6 +127,7 @@ class World:
     def __init__(self, options):
         self.program = os.path.abspath(options.program)
         self.is_quick, self.tried_kinds = not options.all, set()
+        self.failing_malloc = options.failing_malloc
         self.home = tempfile.mkdtemp(prefix="faults.")
         self.directory = os.path.join(self.home, ".servetel-auth")
         self.password_file = os.path.join(self.home, "password")
@@ -208,14 +211,15 @@ class World:
     def cache(self, name):
         return os.path.join(self.directory, name + ".json")
 
-    def run(self, arguments, trace=None, injection=None, follow=False):
-        """Status (as Python gives it: -9 for SIGKILL) and stderr."""
+    def run(self, arguments, trace=None, injection=None, follow=False, memory=None):
+        """Status (as Python gives it: -9 for SIGKILL) and stderr. memory: variables for failing_malloc.c."""
+        environment = self.environment if not memory else {**self.environment, "LD_PRELOAD": self.failing_malloc, **memory}
         command = [self.program, arguments[0], "--timeout", "60", *arguments[1:]]
         if trace:
             command = [STRACE, *(["-f"] if follow else []), "-s", "4096", "-o", trace,
                        *(["-e", "inject=" + injection] if injection else []), "--", *command]
         # A session of its own: what hangs is ended with the tracer, and ^C's signal is only ours to send.
-        process = subprocess.Popen(command, env=self.environment, cwd=self.home, stdin=subprocess.PIPE,
+        process = subprocess.Popen(command, env=environment, cwd=self.home, stdin=subprocess.PIPE,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
         try:
             _, stderr = process.communicate((PASSWORD + "\n").encode(), timeout=60)
@@ -313,11 +317,54 @@ def errors_for(scenario, call, is_ours, index, everything):
     return ["error=" + name for name in names]
 
 
+def memory_faults_of(world, scenario, everything):
+    """The first loop has each allocation fail alone, the second has all after it fail too."""
+    count_file = os.path.join(world.home, "allocations")
+    world.prepare(scenario)
+    status, stderr = world.run(arguments_of(scenario), memory={"COUNT_ALLOCATIONS": count_file})
+    if status != 0:
+        raise RuntimeError("%s fails without a fault: %s" % (scenario.name, stderr))
+    with open(count_file, encoding="ascii") as file:
+        count = int(file.read())
+    # Most of them are OpenSSL's, setting itself up; primes, so that no pattern of its is hit again and again.
+    alone, together = (1, 7) if everything else (23, 131) if scenario.name == "refresh" else (61, 499)
+    return ([("allocation", "memory", str(n)) for n in range(1, count + 1, alone)] +
+            [("allocation", "memory", "%d+" % n) for n in range(1, count + 1, together)])
+
+
 # -------------------------------------------------------------------------------------------------- judging
+
+def judge_memory(world, scenario, number, old):
+    """As judge, for an allocation that fails."""
+    memory = {"FAIL_ALLOCATION": number.rstrip("+"), **({"FAIL_ALLOCATION_ON": "1"} if number.endswith("+") else {})}
+    before = {owner: len(tokens) for owner, tokens in world.tokens().items()}
+    status, stderr = world.run(arguments_of(scenario), memory=memory)
+    broken = judge_requests(world.requests())
+    issued = world.tokens()
+    is_kept = {}
+    for profile in scenario.profiles:
+        more, is_kept[profile] = judge_cache(world, scenario, profile, old.get(profile), issued, status)
+        broken += more
+    given = any(len(tokens) > before.get(owner, 0) for owner, tokens in issued.items())
+    if status not in (0, 1):
+        broken.append("status %s" % status)
+    if status == 1 and "memory" not in stderr:
+        broken.append("does not say that memory was out")
+    if given and not scenario.threads and (status != 0 or set(is_kept.values()) != {"newest"}):
+        broken.append("a token was given, and it was no success")
+    if status == 0:
+        broken += judge_litter(world, scenario, None, "memory")
+    broken += judge_next_run_once(world, scenario, is_kept)
+    if broken:
+        broken.append("status %s, said: %s" % (status, stderr.strip()))
+    return True, broken
+
 
 def judge(world, scenario, fault, old):
     """Runs the scenario with the fault. Returns whether the fault happened, and the broken promises."""
     name, what, number = fault
+    if what == "memory":
+        return judge_memory(world, scenario, number, old)
     trace = os.path.join(world.home, "trace")
     status, stderr = world.run(arguments_of(scenario), trace, "%s:%s:when=%s" % fault, scenario.threads)
     calls = read_trace(trace, world.directory)
@@ -520,11 +567,19 @@ def plan(world, options):
     for scenario in SCENARIOS:
         if not options.all and scenario.threads:
             continue
-        calls = calls_of(world, scenario)
-        faults = faults_of(scenario, calls, options.groups, options.all)
-        print("# %s: %d calls, %d faults" % (scenario.name, len(calls), len(faults)), flush=True)
+        faults = memory_faults_of(world, scenario, options.all) if "memory" in options.groups else []
+        if set(options.groups) != {"memory"}:
+            faults += faults_of(scenario, calls_of(world, scenario), options.groups, options.all)
+        print("# %s: %d faults" % (scenario.name, len(faults)), flush=True)
         planned += [(scenario, fault) for fault in faults]
     return planned[::options.every]
+
+
+def build_failing_malloc(directory):
+    path = os.path.join(directory, "failing_malloc.so")
+    subprocess.run([*os.environ.get("CC", "cc").split(), "-O1", "-shared", "-fPIC", "-o", path,
+                    os.path.join(HERE, "failing_malloc.c"), "-ldl"], check=True)
+    return path
 
 
 def main():
@@ -534,13 +589,16 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", metavar="SCENARIO:CALL:FAULT:N")
     parser.add_argument("program")
-    parser.add_argument("groups", nargs="*", default=["kill", "signal", "error"])
+    parser.add_argument("groups", nargs="*", default=["kill", "signal", "error", "memory"])
     options = parser.parse_args()
     started = time.monotonic()
     worlds = queue.Queue()
     counts = collections.Counter()
     made = []
     failed = 0
+    built = tempfile.TemporaryDirectory()
+    wants_memory = ":memory:" in options.only if options.only else "memory" in options.groups
+    options.failing_malloc = build_failing_malloc(built.name) if wants_memory else None
 
     def one(scenario, fault):
         world = worlds.get()
@@ -567,6 +625,7 @@ def main():
     finally:
         for world in made:
             world.close()
+        built.cleanup()
     print("%d faults injected (%s), %d broken promises, %d calls not reached, %d s" %
           (counts["injected"], ", ".join("%s %d" % (name, counts[name]) for name in sorted(counts)
                                          if name not in ("injected", "missed")),

@@ -12,6 +12,8 @@
 /* Before a further try: half a second, then twice that each time, and up to as much again by
  * chance, so that many hosts do not come back at once. */
 #define RETRY_PAUSE_MS 500
+/* A refresh is not sent with less than this, or a third of --timeout, left. */
+#define LEAST_MS 5000
 /* Tries beyond these all pause alike. */
 #define RETRY_DOUBLINGS 6
 /* A token type is a word. A longer one is not kept. */
@@ -35,20 +37,32 @@ enum result step_interrupted(struct renewal *r)
     return error_set(&r->error, RESULT_INTERRUPTED, "interrupted");
 }
 
+/* What must be left for a request: for one whose answer is worth waiting for, enough that it will
+ * be heard, since the old token is spent by it. */
+static int64_t least_ms(const struct renewal *r, const struct request *request)
+{
+    int64_t third_ms = r->wish->timeout_ms / 3;
+
+    return request->grace_ms == 0 ? 0 : third_ms < LEAST_MS ? third_ms : LEAST_MS;
+}
+
 enum result step_send(struct renewal *r, struct request *request, struct reply *reply)
 {
     const char *api_url = profile_api_url(&r->profile, r->wish->api_url);
     enum result result = url_check(api_url, &r->error);
 
     reply_clear(reply);
-    if (result != RESULT_OK) /* the profile's; the wish's was checked before */
+    if (result != RESULT_OK) { /* the profile's; the wish's was checked before */
         result = r->error.result = RESULT_LOCAL;
-    else if (signals_caught())
+    } else if (signals_caught()) {
         result = step_interrupted(r);
-    else if (step_left_ms(r) == 0)
-        result = error_set(&r->error, RESULT_TEMPORARY, "no time was left for the request");
-    else
+    } else if (step_left_ms(r) <= least_ms(r, request)) {
+        r->tries_left = 0; /* it gets no better */
+        result = error_set(&r->error, RESULT_TEMPORARY,
+                           "too little of --timeout is left for the request: nothing was sent");
+    } else {
         result = r->wish->send(r->connection, request, reply, step_left_ms(r), &r->error);
+    }
     request_clear(request);
     r->answered = r->answered || reply->fate != REQUEST_NOT_SENT;
     return result;

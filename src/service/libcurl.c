@@ -2,6 +2,8 @@
 #include "service/libcurl.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -29,14 +31,18 @@ static const char *first_missing(void *library)
 
 static enum result load(struct error *error)
 {
-    void *library = dlopen(LIBCURL_SONAME, RTLD_LAZY | RTLD_LOCAL);
     const curl_version_info_data *version;
     const char *missing;
+    void *library;
 
+    errno = 0; /* not every text of glibc's says that it was memory */
+    library = dlopen(LIBCURL_SONAME, RTLD_LAZY | RTLD_LOCAL);
     if (library == NULL) {
+        bool no_memory = errno == ENOMEM;
         const char *why = dlerror();
 
-        if (why == NULL || strstr(why, "memory") != NULL || strstr(why, "allocate") != NULL)
+        if (no_memory || why == NULL || strstr(why, "memory") != NULL ||
+            strstr(why, "allocate") != NULL)
             return error_set(error, RESULT_FAILED, "out of memory: cannot load %s", LIBCURL_SONAME);
         return error_set(error, RESULT_LOCAL,
                          "cannot load %s: install libcurl (Debian: libcurl4, Fedora: libcurl): %s",
