@@ -233,6 +233,7 @@ assert_wiped() {
     assert_wiped 5 refresh --timeout 3
     server_script refresh "{\"status\":400,\"json\":{\"message\":\"bad header: $(cached_token)\"},\"repeat\":2}"
     assert_wiped 4 refresh
+    cache_edit 'del(.refused_at)'
     server_script refresh '{"status":200,"body":"no JSON"}'
     assert_wiped 6 refresh
     server_script refresh '{"status":429,"headers":{"Retry-After":"600"}}'

@@ -246,8 +246,7 @@ static enum result check_mode(const char *path, const struct stat *st, struct er
 }
 
 /* As much as a cache may hold; one byte more is too much. */
-static enum result read_file(const struct cache *cache, int fd, struct buffer *text,
-                             struct error *error)
+static enum result read_file(struct cache *cache, int fd, struct buffer *text, struct error *error)
 {
     char chunk[8192]; /* most caches in one call */
     ssize_t len;
@@ -257,11 +256,14 @@ static enum result read_file(const struct cache *cache, int fd, struct buffer *t
 
         mem_wipe(chunk, (size_t)len);
         if (!fits) {
+            cache->is_ours = profile_wrote(text->data);
             error_set(error, RESULT_LOCAL, "cannot use '%s': it is larger than %d KiB", cache->path,
                       CACHE_SIZE_MAX / 1024);
             return advice_append_login(error, cache->name, cache->path, NULL);
         }
     }
+    /* Of what cannot be read nobody knows whose it is. */
+    cache->is_ours = len >= 0 && profile_wrote(buffer_text(text));
     if (len < 0)
         return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
     return RESULT_OK;
@@ -286,7 +288,6 @@ static enum result use_file(struct cache *cache, int fd, struct profile *profile
     if (check_owner(cache->path, &st, error) != RESULT_OK)
         return error->result;
     result = read_file(cache, fd, &text, error);
-    cache->is_ours = profile_wrote(buffer_text(&text));
     if (result == RESULT_OK)
         result = check_mode(cache->path, &st, error);
     if (result == RESULT_OK) {
