@@ -26,7 +26,7 @@ TESTS ?=# for check and its kin: only these files, e.g. TESTS=tests/login.bats
 LONG_TESTS = $(wildcard $(patsubst %,tests/%.bats,api_server concurrency exec exec_keep_fresh \
   exec_signals faults halfyear hostile many_hosts secrets))
 # Where threads run beside each other, are signalled and joined; and what each of them goes through.
-TSAN_TESTS = tests/all.bats tests/account_guard.bats tests/unit/renew_test.c \
+TSAN_TESTS = tests/all.bats tests/limits.bats tests/account_guard.bats tests/unit/renew_test.c \
   tests/unit/workers_test.c
 FUZZ_SECONDS ?= 10# for each fuzzer
 FAULTS_EVERY ?= 1# one in so many of some 7,000

@@ -23,7 +23,7 @@ Control, on the same port, always reachable by plain http, even when the API is 
   POST /_test/reset   start-up configuration, no scripts, log, tokens, blacklist, lockouts or statistics
   GET  /_test/log     every API request: n, time, connection, endpoint, method, path, headers (a list of
                       pairs, as received), body, status (null until answered, 0 if never)
-  GET  /_test/stats   logins refreshes refused me_ok me_refused connections max_concurrent max_in_flight
+  GET  /_test/stats   logins refreshes refused throttled me_ok me_refused connections max_concurrent max_in_flight
                       tls_failed (handshakes) tls_app_bytes (application data received over TLS)
   GET  /_test/tokens  every token issued since the reset, in order
 An API request with a header X-Test is a test looking for itself: no script, no latency, not in the log or

@@ -32,9 +32,10 @@ DEFAULTS = {
     "token_type": "bearer",
     "claims_skew": 0,  # added to the times in the claims: a service whose clock is wrong
     "latency": 0,  # seconds before each API request is processed
+    "throttle": None,  # [N, SECONDS]: no more than N API requests in as many seconds, as Laravel counts them
 }
 OPTIONAL_KEYS = {"expires_in"}  # when set, even to null, it replaces the real expires_in
-STATS = ("logins", "refreshes", "refused", "me_ok", "me_refused", "connections", "max_concurrent",
+STATS = ("logins", "refreshes", "refused", "throttled", "me_ok", "me_refused", "connections", "max_concurrent",
          "max_in_flight", "tls_failed", "tls_app_bytes")
 PRV = "23bd5c8949f600adb39e701c400872db7a5976f7"  # sha1("App\\User"), as the library writes it
 
@@ -100,6 +101,7 @@ class Service:
             self.issued = {}  # jti -> the token, its owner and its exact times; the claims have whole seconds
             self.blacklist = {}  # jti -> until when it can still be used
             self.failures = collections.Counter()
+            self.attempts, self.window_ends = 0, 0
             self.held = threading.Semaphore(0)  # scripts with "hold" wait for it
 
     def configure(self, changes):
@@ -189,10 +191,31 @@ class Service:
     def spend(self, record):
         self.blacklist.setdefault(record["jti"], time.time() + self.config["grace"])
 
+    def throttle(self):
+        """Laravel's: a window opens at the first request and is over so many seconds later; what comes when it is
+        full is refused, and does not count."""
+        most, seconds = self.config["throttle"]
+        now = time.time()
+        with self.lock:
+            if now >= self.window_ends:
+                self.attempts, self.window_ends = 0, now + seconds
+            if self.attempts < most:
+                self.attempts += 1
+                return None
+            self.count("throttled")
+            wait = {"Retry-After": str(max(0, int(self.window_ends) - int(now))),
+                    "X-RateLimit-Limit": str(most), "X-RateLimit-Remaining": "0",
+                    "X-RateLimit-Reset": str(int(self.window_ends))}
+        return json_answer(429, {"message": "Too Many Attempts."}, **wait)
+
     # Endpoints
 
     def answer(self, endpoint, request):
         """What the real service would answer; endpoint is this request's name or "other"."""
+        if self.config["throttle"] and not request.is_test:
+            refused = self.throttle()
+            if refused:
+                return refused
         if endpoint == "other":
             message = "The route %s could not be found." % request.path.split("?")[0].lstrip("/")
             return failure(request, 404, {"message": message})

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Who else is told: the commands of the user's that a renewal runs, and the publication of a token
  * that several hosts share. */
 #include "renewal/steps.h"

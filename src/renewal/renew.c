@@ -156,11 +156,15 @@ static bool must_ask_for_the_published(const struct renewal *r, int64_t now)
             decide(&r->profile, r->wish, now, &why) != RENEW_PLAN_KEEP);
 }
 
-static enum result wait_or_fail(struct renewal *r, int64_t now)
+/* How long the host is not to be asked: as the profile says, or as another renewal was told just
+ * now. */
+static int64_t pause_ms(const struct renewal *r, enum renew_plan plan, int64_t now)
 {
-    int64_t wait_ms = 1000 * decide_pause_s(&r->profile, now);
-
-    return wait_ms < step_left_ms(r) ? step_again(r, wait_ms) : step_fail_waiting(r);
+    if (plan == RENEW_PLAN_WAIT)
+        return 1000 * decide_pause_s(&r->profile, now);
+    if (r->holds == NULL || (plan != RENEW_PLAN_EXCHANGE && plan != RENEW_PLAN_LOG_IN))
+        return 0;
+    return holds_left_ms(r->holds, profile_api_url(&r->profile, r->wish->api_url));
 }
 
 static enum result foretell(struct renewal *r, enum renew_plan plan, const char *why)
@@ -234,6 +238,7 @@ static enum result go(struct renewal *r)
     enum renew_plan plan;
     enum result result;
     const char *why;
+    int64_t wait_ms;
 
     result = take_lock(r);
     if ((result != RESULT_OK && !may_go_uncached(r, result)) || was_renewed_by_another(r))
@@ -255,8 +260,8 @@ static enum result go(struct renewal *r)
         msg_verbose("%s: %s: %s", r->cache.name, decide_plan_name(plan), why);
     if (plan == RENEW_PLAN_KEEP)
         return keep(r);
-    if (plan == RENEW_PLAN_WAIT)
-        return renew_note(r, wait_or_fail(r, now));
+    if ((wait_ms = pause_ms(r, plan, now)) > 0)
+        return renew_note(r, step_wait(r, wait_ms));
     if (plan == RENEW_PLAN_NONE)
         return renew_note(r, fail_login_needed(r, why));
 

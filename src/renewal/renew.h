@@ -26,6 +26,7 @@
 
 #include "base/mem.h"
 #include "base/result.h"
+#include "renewal/holds.h"
 #include "service/api.h"
 #include "service/request.h"
 #include "store/cache.h"
@@ -102,6 +103,9 @@ struct renew_outcome {
 struct renewal {
     const struct renew_wish *wish;
     struct connection *connection; /* lent by whoever calls renew() */
+    /* Lent, or NULL: what other renewals heard of the host holds for this one, too. */
+    struct holds *holds;
+    int64_t patience_ms; /* what its time may be prolonged by, in all, to wait for a host */
     struct cache cache;
     struct profile profile; /* as cached; once a new token is had, as it will be */
     struct renew_outcome outcome;

@@ -87,50 +87,62 @@ enum result step_read(struct renewal *r, enum api_operation operation, const str
     return result;
 }
 
-/* Whether a try is left and the pause ends in time. */
-static bool may_retry(struct renewal *r, int64_t pause_ms)
-{
-    if (r->tries_left == 0 || pause_ms >= step_left_ms(r))
-        return false;
-    r->tries_left--;
-    r->tries_made++;
-    return true;
-}
-
 enum result step_retry(struct renewal *r)
 {
     int64_t base = RETRY_PAUSE_MS << (r->tries_made < RETRY_DOUBLINGS ? r->tries_made
                                                                       : RETRY_DOUBLINGS);
     int64_t pause_ms = base + clock_jitter(base);
 
-    if (r->error.result != RESULT_TEMPORARY || !may_retry(r, pause_ms))
+    if (r->error.result != RESULT_TEMPORARY || r->tries_left == 0 || pause_ms >= step_left_ms(r))
         return r->error.result;
+    r->tries_left--;
+    r->tries_made++;
     msg_verbose("%s: %s: trying again", r->cache.name, r->error.text);
     if (!r->answered)
         return step_again(r, pause_ms);
     return signals_wait(-1, pause_ms) ? step_interrupted(r) : RESULT_OK;
 }
 
-enum result step_fail_waiting(struct renewal *r)
+/* The service's pause takes nothing of a renewal's time while there is patience. */
+static bool can_wait(struct renewal *r, int64_t ms)
 {
+    int64_t free_ms = ms < r->patience_ms ? ms : r->patience_ms;
+
+    if (ms - free_ms >= step_left_ms(r))
+        return false;
+    r->patience_ms -= free_ms;
+    r->deadline_ms += free_ms;
+    return true;
+}
+
+enum result step_wait(struct renewal *r, int64_t ms)
+{
+    bool is_own = profile_login_failed(&r->profile);
     char span[CLOCK_TEXT_SIZE];
 
+    if (is_own ? ms < step_left_ms(r) : can_wait(r, ms))
+        return step_again(r, ms);
     return error_set(&r->error, RESULT_TEMPORARY,
-                     profile_login_failed(&r->profile)
-                         ? "the last unattended login failed: the next one is for after %s"
-                         : "the service asked not to be asked for another %s: nothing was sent",
-                     clock_format_span(decide_pause_s(&r->profile, clock_epoch_s()), span));
+                     is_own ? "the last unattended login failed: the next one is for after %s"
+                            : "the service asked not to be asked for another %s: nothing was sent",
+                     clock_format_span((ms + 999) / 1000, span));
 }
 
 enum result step_told_to_wait(struct renewal *r, const struct api_answer *answer)
 {
     /* The second that has begun does not count; nor may "at once" be at once. */
     int64_t pause_s = answer->retry_after_s + 1;
+    bool may = r->holds != NULL || r->tries_left > 0;
     char span[CLOCK_TEXT_SIZE];
 
     decide_note_pause(&r->profile, clock_epoch_s(), pause_s);
     r->learnt = true;
-    if (may_retry(r, pause_s * 1000)) {
+    if (r->holds != NULL) /* what the service forbade is not a try of this one's */
+        holds_note(r->holds, profile_api_url(&r->profile, r->wish->api_url),
+                   clock_monotonic_ms() + pause_s * 1000);
+    else
+        r->tries_left -= may;
+    if (may && can_wait(r, pause_s * 1000)) {
         msg_verbose("%s: %s: trying again when told to", r->cache.name, r->error.text);
         return step_again(r, pause_s * 1000);
     }

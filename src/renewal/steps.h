@@ -60,8 +60,9 @@ enum result step_read(struct renewal *r, enum api_operation operation, const str
 enum result step_retry(struct renewal *r) MUST_CHECK;
 /* 429 or 503: notes the pause, and ends, or is to begin again when it is over. */
 enum result step_told_to_wait(struct renewal *r, const struct api_answer *answer) MUST_CHECK;
-/* RESULT_TEMPORARY: the service's pause is longer than what is left. */
-enum result step_fail_waiting(struct renewal *r);
+/* The service is not to be asked for so long: RESULT_AGAIN, or RESULT_TEMPORARY if that is longer
+ * than what is left. */
+enum result step_wait(struct renewal *r, int64_t ms) MUST_CHECK;
 
 void step_take_token(struct renewal *r, const char *token, const char *token_type,
                      int64_t obtained_at, int64_t expires_at);

@@ -16,6 +16,9 @@
 /* A TLS handshake needs some 30 KiB of it; the rest is never touched. */
 #define STACK_SIZE (256 * 1024)
 
+/* A host that limits may take its time, but cron's next run comes, and a person goes home. */
+#define PATIENCE_MS (10 * 60 * 1000)
+
 struct waiting {
     struct renewal *renewal;
     struct waiting *next;
@@ -23,6 +26,7 @@ struct waiting {
 
 struct line {
     const struct workers *workers;
+    struct holds holds;
     pthread_mutex_t lock;    /* of what follows */
     struct waiting *waiting; /* put back, in no order */
     bool ended;              /* there are no more to begin */
@@ -57,11 +61,13 @@ static struct renewal *take_waiting(struct line *line, int64_t *until_ms)
 }
 
 /* Reads the cache, so not under the lock. */
-static struct renewal *begin(const struct workers *workers, const char *profile)
+static struct renewal *begin(struct line *line, const char *profile)
 {
     struct renewal *r = mem_new(sizeof *r);
 
-    renew_begin(r, workers->wish, profile, NULL);
+    renew_begin(r, line->workers->wish, profile, NULL);
+    r->holds = &line->holds;
+    r->patience_ms = PATIENCE_MS;
     return r;
 }
 
@@ -81,7 +87,7 @@ static struct renewal *take_next(struct line *line)
         }
         pthread_mutex_unlock(&line->lock);
         if (profile != NULL)
-            return begin(line->workers, profile);
+            return begin(line, profile);
         if (r != NULL || until_ms == 0)
             return r;
         signals_wait(-1, until_ms - clock_monotonic_ms());
@@ -159,5 +165,6 @@ void workers_run(const struct workers *workers)
         request_close(&all[i].connection);
     }
     pthread_attr_destroy(&attributes);
+    holds_clear(&line.holds);
     mem_free(all);
 }

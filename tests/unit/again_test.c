@@ -157,6 +157,86 @@ TEST(waits_are_retries)
     tear_down();
 }
 
+/* ---- of many, what one was told holds for all ---- */
+
+static struct holds holds;
+
+static void start_held(int64_t patience_ms)
+{
+    begin();
+    start();
+    r.holds = &holds;
+    r.patience_ms = patience_ms;
+}
+
+TEST(what_one_was_told_holds_for_the_others_of_that_host)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    start_held(20000);
+    answer_after(429, "", 5);
+    CHECK_INT(renew(&r), RESULT_AGAIN);
+    CHECK_INT(requests, 1);
+    CHECK(holds_left_ms(&holds, URL) > 5000 && holds_left_ms(&holds, URL) <= 6000);
+    CHECK(holds_left_ms(&holds, "https://api.example:444/v1") == 0);
+    CHECK(holds_left_ms(&holds, "nonsense") == 0);
+
+    cache_token("other-token", now + 1000, ""); /* another profile */
+    start_held(20000);
+    CHECK_INT(renew(&r), RESULT_AGAIN);
+    CHECK_INT(requests, 0);
+    CHECK(r.again_ms - clock_monotonic_ms() > 4000);
+    CHECK_INT(r.tries_left, wish.retries); /* it has tried nothing */
+    CHECK(r.deadline_ms - clock_monotonic_ms() > wish.timeout_ms + 4000);
+    CHECK(r.patience_ms > 13000 && r.patience_ms < 16000);
+    CHECK(!is_rewritten());
+
+    wish.keep_above_s = 60; /* nor has it to try */
+    start_held(20000);
+    expect_done(RESULT_OK, 0);
+    holds_clear(&holds);
+    CHECK(holds_left_ms(&holds, URL) == 0);
+    tear_down();
+}
+
+TEST(the_patience_has_an_end)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    holds_note(&holds, URL, clock_monotonic_ms() + wish.timeout_ms + 2900);
+    holds_note(&holds, URL, clock_monotonic_ms() + 100); /* the longer one counts */
+    start_held(2000);
+    expect_done(RESULT_TEMPORARY, 0);
+    expect_text("another 33 s: nothing was sent");
+    start_held(4000);
+    CHECK_INT(renew(&r), RESULT_AGAIN);
+    CHECK_INT(r.patience_ms, 0);
+    holds_clear(&holds);
+    tear_down();
+}
+
+TEST(waits_for_all_are_no_retries)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    wish.retries = 0;
+    wish.timeout_ms = 3000;
+    start_held(60000);
+    for (int i = 0; i < 4; i++)
+        answer_after(429, "", 5);
+    answer(200, OK_BODY);
+    passes_over = false;
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(renew(&r), RESULT_AGAIN);
+        holds_clear(&holds);
+        let_time_pass();
+        r.deadline_ms -= 6000;
+    }
+    CHECK_INT(renew(&r), RESULT_OK);
+    check_cached_token("new-token");
+    tear_down();
+}
+
 /* ---- others at the same profile ---- */
 
 static struct cache other;
