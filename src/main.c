@@ -12,7 +12,7 @@
  *         logout          cmd_logout()
  *         exec            cmd_exec()
  *         schedule        cmd_schedule()
- *         command         command_fresh_profile()  what several commands share
+ *         command         command_fresh()          what several commands share
  *         options         options_parse()          what the command line says
  *         option_table    option_table_help()      the one table of options
  *         status_table    status_table()           what `status` shows, drawn

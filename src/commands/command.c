@@ -183,49 +183,19 @@ static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, str
                      clock_format_span(r->profile.expires_at - r->profile.obtained_at, span));
 }
 
-/* old_will_do: the cached token is good enough while it lasts, if there can be no new one. */
-static enum result make_fresh(const struct options *options, int64_t keep_above_s, bool old_will_do,
-                              struct profile *profile, struct error *error)
+static enum result check_cached(struct renewal *r, bool is_promise)
 {
-    struct renew_wish wish = command_wish(options);
-    enum result result;
-    struct renewal r;
-
-    wish.keep_above_s = keep_above_s;
-    wish.hands_out = true;
-    renew_begin(&r, &wish, command_profile(options), options->file);
-    result = command_renew(options, &r, NULL);
-    if (result == RESULT_OK && options->min_ttl_s != OPTION_UNSET)
-        result = check_promise(&r, options->min_ttl_s, &r.error);
-    if (result == RESULT_OK) {
-        struct profile old = *profile;
-
-        *profile = r.profile;
-        r.profile = old;
-    } else if (result != RESULT_INTERRUPTED && old_will_do && !r.outcome.spent &&
-               r.profile.blacklisted_at == 0 && profile_ttl_s(profile, clock_epoch_s()) > 0) {
-        msg_warn("%s: using the old token, which still lasts", r.error.text);
-        result = RESULT_OK;
-    } else {
-        *error = r.error;
-    }
-    renew_end(&r);
-    return result;
-}
-
-static enum result check_cached(const struct cache *cache, const struct profile *profile,
-                                bool lasts, bool is_promise, struct error *error)
-{
+    const struct profile *profile = &r->profile;
     bool ended = profile_ttl_s(profile, clock_epoch_s()) == 0;
 
-    if (lasts || (!ended && !is_promise))
+    if (!ended && !is_promise)
         return RESULT_OK;
-    return error_set(error, RESULT_NO_TOKEN,
+    return error_set(&r->error, RESULT_NO_TOKEN,
                      profile->token == NULL         ? "no token is cached for '%s'"
                      : profile->blacklisted_at != 0 ? "the cached token of '%s' is blacklisted"
                      : ended                        ? "the cached token of '%s' has expired"
                              : "the cached token of '%s' lasts less than --min-ttl asks",
-                     cache->name);
+                     r->cache.name);
 }
 
 /* A token in doubt is renewed though it lasts. Where that takes no password, only the service could
@@ -237,35 +207,46 @@ static bool is_to_be_settled(const struct cache *cache, const struct profile *pr
     return cache_token_is_in_doubt(cache, profile->token, rest_s);
 }
 
-enum result command_fresh_profile(const struct options *options, struct profile *profile,
-                                  struct error *error)
+/* old_will_do: the cached token is good enough while it lasts, if there can be no new one. */
+static enum result make_fresh(const struct options *options, struct renewal *r, bool old_will_do)
 {
-    bool is_promise = options->min_ttl_s != OPTION_UNSET, lasts;
-    struct renew_wish wish = command_wish(options);
-    int64_t min_ttl_s;
-    struct cache cache;
+    enum result result = command_renew(options, r, NULL);
+
+    if (result == RESULT_OK && options->min_ttl_s != OPTION_UNSET)
+        return check_promise(r, options->min_ttl_s, &r->error);
+    if (result == RESULT_OK || result == RESULT_INTERRUPTED || !old_will_do || r->outcome.spent ||
+        profile_ttl_s(&r->profile, clock_epoch_s()) == 0)
+        return result;
+    msg_warn("%s: using the old token, which still lasts", r->error.text);
+    return RESULT_OK;
+}
+
+enum result command_fresh(const struct options *options, struct renew_wish *wish, struct renewal *r)
+{
+    bool is_promise = options->min_ttl_s != OPTION_UNSET, lasts, in_doubt;
     enum result result;
 
-    profile_init(profile);
-    result = cache_open(&cache, command_profile(options), options->file, error);
-    if (result == RESULT_OK)
-        result = cache_read(&cache, profile, error);
+    *wish = command_wish(options);
+    wish->hands_out = true;
+    renew_begin(r, wish, command_profile(options), options->file);
+    result = r->error.result;
     if (result == RESULT_OK) /* the caller is about to send it there */
-        result = profile_check_host(profile, cache.name, wish.api_url, wish.api_url_from, error);
-    if (result == RESULT_OK) {
-        min_ttl_s = is_promise ? options->min_ttl_s : profile_default_min_ttl_s(profile);
-        lasts = profile_ttl_s(profile, clock_epoch_s()) > min_ttl_s;
-        if (options->cached)
-            result = check_cached(&cache, profile, lasts, is_promise, error);
-        else if (!lasts)
-            result = make_fresh(options, min_ttl_s, !is_promise, profile, error);
-        else if (is_to_be_settled(&cache, profile))
-            result = make_fresh(options, -1, true, profile, error);
-    }
-    if (result == RESULT_OK && cache_token_is_in_doubt(&cache, profile->token, 0))
+        result = profile_check_host(&r->profile, r->cache.name, wish->api_url, wish->api_url_from,
+                                    &r->error);
+    if (result != RESULT_OK)
+        return result;
+    wish->keep_above_s = is_promise ? options->min_ttl_s : profile_default_min_ttl_s(&r->profile);
+    lasts = profile_ttl_s(&r->profile, clock_epoch_s()) > wish->keep_above_s;
+    in_doubt = lasts && !options->cached && is_to_be_settled(&r->cache, &r->profile);
+    if (in_doubt)
+        wish->keep_above_s = -1;
+    if (options->cached && !lasts)
+        result = check_cached(r, is_promise);
+    else if (!options->cached && (!lasts || in_doubt))
+        result = make_fresh(options, r, in_doubt || !is_promise);
+    if (result == RESULT_OK && cache_token_is_in_doubt(&r->cache, r->profile.token, 0))
         msg_warn(
             "the last refresh of '%s' ended without a clear answer: the token is perhaps spent",
-            cache.name);
-    cache_close(&cache);
+            r->cache.name);
     return result;
 }

@@ -60,10 +60,10 @@ int command_print_json(struct cJSON *json);
 /* What a person should hear of once: a password file that others can read, a password that ends. */
 void command_warn(const struct renewal *renewal);
 
-/* The profile with a token that lasts: at least --min-ttl if that was given, else what is usual;
- * renewed first if it must. *profile must be empty; clear it in any case. */
-enum result command_fresh_profile(const struct options *options, struct profile *profile,
-                                  struct error *error) MUST_CHECK;
+/* A token that lasts, in r->profile: at least --min-ttl if that was given, else what is usual;
+ * renewed first if it must. Fills *wish, and begins *r: renew_end() it in any case. */
+enum result command_fresh(const struct options *options, struct renew_wish *wish,
+                          struct renewal *r) MUST_CHECK;
 /* "2026-11-24 14:05 IST (59 min)" or "for ever". */
 #define COMMAND_EXPIRY_SIZE 160
 const char *command_expiry(const struct profile *profile, char text[COMMAND_EXPIRY_SIZE]);

@@ -248,19 +248,19 @@ static int run_keeping(const struct options *options, struct profile *profile)
 
 int cmd_exec(const struct options *options)
 {
-    struct profile profile;
-    struct error error;
+    struct renew_wish wish;
+    struct renewal r;
     int code;
 
-    if (command_fresh_profile(options, &profile, &error) != RESULT_OK) {
-        code = command_fail(&error);
+    if (command_fresh(options, &wish, &r) != RESULT_OK) {
+        code = command_fail(&r.error);
     } else if (signals_caught()) {
         code = EXIT_NOT_RUNNABLE; /* not reached: main dies of the signal */
     } else if (options->keep_fresh) {
-        code = run_keeping(options, &profile);
+        code = run_keeping(options, &r.profile);
     } else {
-        code = become_program(options->operands, profile.token, NULL);
+        code = become_program(options->operands, r.profile.token, NULL);
     }
-    profile_clear(&profile);
+    renew_end(&r);
     return code;
 }

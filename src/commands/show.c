@@ -43,21 +43,13 @@ static void put_token(struct buffer *out, const char *format, const char *token)
     }
 }
 
-/* result, error: why there is no token to show; the profile is then what is cached. */
-static char *token_json(const struct options *options, const struct profile *profile,
-                        enum result result, const struct error *error)
+static char *token_json(const struct renewal *r, enum result result)
 {
     bool failed = result != RESULT_OK;
-    struct cJSON *json;
-    struct cache cache; /* for its path: this touches no file */
-    struct error same;
+    struct cJSON *json = command_json(r->cache.name, r->cache.path, &r->profile, clock_epoch_s());
 
-    if (cache_open(&cache, command_profile(options), options->file, &same) != RESULT_OK)
-        failed = true; /* as before */
-    json = command_json(cache.name, cache.path, profile, clock_epoch_s());
-    json_set_string(json, "access_token", failed ? NULL : profile->token);
-    command_json_result(json, result, failed ? error->text : NULL);
-    cache_close(&cache);
+    json_set_string(json, "access_token", failed ? NULL : r->profile.token);
+    command_json_result(json, result, failed ? r->error.text : NULL);
     return command_json_line(json);
 }
 
@@ -81,29 +73,29 @@ static enum result render(const struct options *options, const struct profile *p
 int cmd_show(const struct options *options)
 {
     struct buffer out = BUFFER(SIZE_MAX / 2);
-    struct profile profile;
-    struct error error;
+    struct renew_wish wish;
     enum result result;
+    struct renewal r;
     int code;
 
     if (options->json + options->claims + (options->format != NULL) > 1)
         return command_misuse("give only one of --format, --json and --claims");
-    result = command_fresh_profile(options, &profile, &error);
+    result = command_fresh(options, &wish, &r);
     if (options->json) {
-        char *line = token_json(options, &profile, result, &error);
+        char *line = token_json(&r, result);
 
         buffer_put(&out, line);
         mem_free(line);
     } else if (result == RESULT_OK) {
-        result = render(options, &profile, &out, &error);
+        result = render(options, &r.profile, &out, &r.error);
     }
-    code = result == RESULT_OK ? 0 : command_fail(&error);
+    code = result == RESULT_OK ? 0 : command_fail(&r.error);
     if (out.len > 0) {
         buffer_put(&out, options->no_newline ? "" : "\n");
-        if (command_write(out.data, out.len, &error) != RESULT_OK)
-            code = command_fail(&error);
+        if (command_write(out.data, out.len, &r.error) != RESULT_OK)
+            code = command_fail(&r.error);
     }
     buffer_clear(&out);
-    profile_clear(&profile);
+    renew_end(&r);
     return code;
 }
