@@ -3,6 +3,8 @@
 
 VERSION = 1.0.0
 
+OS := $(shell uname -s)
+
 # ---- The user's own; anything given here or in the environment comes after the project's flags --
 
 CFLAGS ?= -O2 -g
@@ -18,6 +20,10 @@ BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+# A distribution's fish does not look below /usr/local, but always into its own /etc.
+ifeq ($(OS)$(PREFIX)$(wildcard $(PREFIX)/bin/fish),Linux/usr/local)
+FISHCOMPDIR ?= /etc/fish/completions
+endif
 FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 DOCDIR ?= $(PREFIX)/share/doc/servetel-auth
 
@@ -51,8 +57,6 @@ FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 # Asked once, and only when a recipe needs it: `make help` and `make install` ask nothing.
 # The command may not contain a comma.
 once = $(eval $1 := $(shell $2))$($1)
-
-OS := $(shell uname -s)
 
 CURL_CFLAGS = $(call once,CURL_CFLAGS,\
   $(PKG_CONFIG) --cflags libcurl 2>/dev/null || curl-config --cflags 2>/dev/null)
@@ -345,6 +349,7 @@ uninstall: ## remove what install installed
 	    /usr | /usr/bin | /usr/share | /usr/share/man | /usr/share/man/man1 | /usr/share/doc) break ;; \
 	    /usr/local | /usr/local/bin | /usr/local/share | /usr/local/share/man) break ;; \
 	    /usr/local/share/zsh | /usr/local/share/zsh/site-functions) break ;; \
+	    /etc/fish*) if command -v fish >/dev/null; then break; fi ;; \
 	    esac; \
 	    rmdir "$(DESTDIR)$$dir" 2>/dev/null || break; \
 	    dir=`dirname "$$dir"`; \

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The command line: usage, help, and what was probably meant where something was mistyped.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
+# shellcheck disable=SC2016 # the words of sh -c are the inner shell's
 # shellcheck disable=SC2154 # status, output and stderr are set by capture
 
 load helper
@@ -232,6 +233,21 @@ EOT
     try show --min 5m
     assert_stderr_has "unknown option '--min': did you mean '--min-ttl'?"
     assert_nothing_sent
+}
+
+@test "a command that fails is named, with its profile: a password's, a remembered one, a token's" {
+    try login -p sales -e "$EMAIL" --password-command 'exit 127'
+    assert_failed 7
+    assert_stderr_has "the password command of 'sales' exited with 127"
+    try login -p sales --token-command 'kill -9 $$'
+    assert_failed 7
+    assert_stderr_has "the token command of 'sales' died of signal 9"
+    quietly login -p sales -e "$EMAIL" --password-command "echo '$PW'"
+    cache_edit '.password_command = "exit 3" | .expires_at = 1' sales
+    server_script refresh '{"status":401,"repeat":2,"json":{"message":"no"}}'
+    try refresh -p sales
+    assert_failed 7
+    assert_stderr_has "the remembered password command of 'sales' exited with 3"
 }
 
 @test "a mistyped profile is met with the one that was meant, and not with advice to make another" {

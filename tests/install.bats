@@ -142,6 +142,19 @@ INSTALLED='755 usr/bin/servetel-auth
     assert_stdout_empty
 }
 
+@test "fish looks where the default install puts its completion, whatever a desktop says" {
+    local dir
+    command -v fish >/dev/null || skip 'fish is not installed'
+    make_here install DESTDIR="$ROOT"
+    dir="$(cd "$ROOT" && find . -name servetel-auth.fish)"
+    dir="$(dirname "${dir#.}")"
+    capture env -u XDG_DATA_DIRS fish -c 'string join \n $fish_complete_path'
+    assert_done
+    grep -Fxq "$dir" <<<"$output" || fail_with_run "fish does not look into $dir"
+    make_here uninstall DESTDIR="$ROOT"
+    assert_equal "$(find "$ROOT" -mindepth 1)" ''
+}
+
 @test "what is installed is what was built, and runs" {
     make_here install DESTDIR="$ROOT" PREFIX=/usr
     cmp "$ROOT/usr/share/man/man1/servetel-auth.1" "$SOURCE/man/servetel-auth.1"

@@ -151,7 +151,8 @@ assert_login() {
     try_login "$PW" -e "$EMAIL" --api-url "https://127.0.0.1:$API_PORT/v1" --retries 0
     assert_failed 6
     assert_one_line
-    assert_stderr_has "no TLS connection to 127.0.0.1:$API_PORT"
+    assert_stderr_has "no TLS connection to 127.0.0.1:$API_PORT: wrong version number: does it speak https?"
+    [[ ! "$stderr" =~ [0-9A-F]{8} ]] || fail_with_run "a code without words"
     assert_nothing_sent
 }
 

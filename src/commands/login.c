@@ -119,8 +119,8 @@ static enum result read_password_file(struct login *login, const char *path)
 
 static enum result run_password_command(struct login *login, const char *command)
 {
-    enum result result = source_run(command, "the password command", login->deadline_ms,
-                                    &login->password, &login->error);
+    enum result result = source_run(command, "the password command", login->name,
+                                    login->deadline_ms, &login->password, &login->error);
 
     return result != RESULT_OK ? result
                                : source_check(&login->password,
@@ -218,7 +218,7 @@ static enum result find_token(struct login *login, const char *command)
         return token_clean(&login->token, "the token on stdin", &login->error);
     }
     login->wish.token_command = command;
-    if (source_run(command, "the token command", login->deadline_ms, &login->token,
+    if (source_run(command, "the token command", login->name, login->deadline_ms, &login->token,
                    &login->error) != RESULT_OK)
         return login->error.result;
     if (token_clean(&login->token, "the output of the token command", &login->error) != RESULT_OK)

@@ -129,7 +129,7 @@ enum result source_read_file(const char *path, int64_t deadline_ms, struct buffe
     return result == RESULT_OK ? source_check(password, what, error) : result;
 }
 
-enum result source_run(const char *command, const char *what, int64_t deadline_ms,
+enum result source_run(const char *command, const char *what, const char *name, int64_t deadline_ms,
                        struct buffer *line, struct error *error)
 {
     struct buffer printed = BUFFER(CHILD_LINE_MAX);
@@ -145,8 +145,8 @@ enum result source_run(const char *command, const char *what, int64_t deadline_m
     buffer_clear(&printed);
     if (result == RESULT_INTERRUPTED)
         return error_set(error, result, "interrupted");
-    return error_set(error, result == RESULT_FAILED ? RESULT_LOCAL : result, "%s %s", what,
-                     ended.text);
+    return error_set(error, result == RESULT_FAILED ? RESULT_LOCAL : result, "%s of '%s' %s", what,
+                     name, ended.text);
 }
 
 /* ---- the terminal ---- */

@@ -30,8 +30,8 @@ struct source_file {
 };
 enum result source_read_file(const char *path, int64_t deadline_ms, struct buffer *password,
                              struct source_file *file, struct error *error) MUST_CHECK;
-/* The first line that a command prints (child.h). */
-enum result source_run(const char *command, const char *what, int64_t deadline_ms,
+/* The first line that a command prints (child.h). what: "the password command"; name: whose. */
+enum result source_run(const char *command, const char *what, const char *name, int64_t deadline_ms,
                        struct buffer *line, struct error *error) MUST_CHECK;
 /* Asks on /dev/tty, whatever stdin is; echo off for a password and on for anything else, restored
  * on every signal. RESULT_USAGE when there is no terminal. */

@@ -106,7 +106,7 @@ enum result foreign_fetch(struct renewal *r)
     enum result result;
     bool newer;
 
-    result = source_run(p->token_command, what, r->deadline_ms, &token, &r->error);
+    result = source_run(p->token_command, what, r->cache.name, r->deadline_ms, &token, &r->error);
     if (result == RESULT_LOCAL) /* the store that it asks is down */
         result = r->error.result = RESULT_TEMPORARY;
     if (result == RESULT_OK && token.len == 0)

@@ -54,8 +54,8 @@ static enum result remembered_password(struct renewal *r)
     if (r->password.len > 0)
         return RESULT_OK;
     if (p->password_command != NULL) {
-        result = source_run(p->password_command, "the remembered password command", r->deadline_ms,
-                            &r->password, &r->error);
+        result = source_run(p->password_command, "the remembered password command", r->cache.name,
+                            r->deadline_ms, &r->password, &r->error);
         return result != RESULT_OK
                    ? result
                    : source_check(&r->password, "the output of the remembered password command",

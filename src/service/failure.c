@@ -7,11 +7,14 @@
 #define CURLE_TOO_LARGE_CODE 100
 
 /* libcurl's text, or its name for the code when it has none, or one that quotes a proxy's URL: that
- * may hold a password. */
+ * may hold a password. Of OpenSSL's "error:0A00010B:SSL routines::wrong version number" the words.
+ */
 static const char *curl_text(const struct transfer *transfer, CURLcode code)
 {
-    const char *text = transfer->curl_error;
+    const char *text = transfer->curl_error, *openssl = strstr(text, "error:");
 
+    if (openssl != NULL && strrchr(openssl, ':')[1] != '\0')
+        text = strrchr(openssl, ':') + 1;
     return *text != '\0' && strchr(text, '@') == NULL
                ? text
                : transfer->session->curl->easy_strerror(code);
@@ -56,7 +59,9 @@ enum result failure_unsent(const struct transfer *transfer, CURLcode code, const
         return error_set(error, RESULT_LOCAL, "cannot use the CA certificates: %s", text);
     case CURLE_SSL_CONNECT_ERROR:
         return error_set(error, speaks_other_tls(text) ? RESULT_PROTOCOL : RESULT_TEMPORARY,
-                         "no TLS connection to %s: %s", host, text);
+                         "no TLS connection to %s: %s%s", host, text,
+                         strstr(text, "wrong version number") != NULL ? ": does it speak https?"
+                                                                      : "");
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL: /* a proxy's URL, ours was checked */
         return error_set(error, RESULT_USAGE, "cannot connect to %s: %s", host, text);

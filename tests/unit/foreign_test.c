@@ -232,7 +232,7 @@ TEST(a_token_command_has_its_time)
     start();
     spend_the_time();
     expect_done(RESULT_TEMPORARY, 0);
-    expect_text("the token command did not end in time");
+    expect_text("the token command of 'default' did not end in time");
     tear_down();
 }
 

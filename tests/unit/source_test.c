@@ -363,7 +363,7 @@ static enum result run(const char *command, int64_t deadline_ms)
 {
     expect(100);
     buffer_put(&text, "what was there before");
-    return source_run(command, "the token command", deadline_ms, &text, &error);
+    return source_run(command, "the token command", "sales", deadline_ms, &text, &error);
 }
 
 TEST(the_first_line_of_a_command_is_what_it_gives)
@@ -385,10 +385,10 @@ TEST(a_command_that_fails_is_named)
     static const struct {
         const char *command, *said;
     } table[] = {
-        {"exit 3", "the token command exited with 3"},
-        {"echo one; exit 1", "the token command exited with 1"},
-        {"kill -9 $$", "the token command died of signal 9"},
-        {"head -c 30000 /dev/zero | tr '\\000' x", "the token command printed too long a line"},
+        {"exit 3", "the token command of \'sales\' exited with 3"},
+        {"echo one; exit 1", "the token command of \'sales\' exited with 1"},
+        {"kill -9 $$", "the token command of \'sales\' died of signal 9"},
+        {"head -c 30000 /dev/zero | tr '\\000' x", "the token command of \'sales\' printed too long a line"},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -401,7 +401,7 @@ TEST(a_command_that_fails_is_named)
 TEST(a_command_that_takes_too_long_may_do_better_next_time)
 {
     check_error(run("exec sleep 120", clock_monotonic_ms() - 1), RESULT_TEMPORARY,
-                "the token command did not end in time");
+                "the token command of \'sales\' did not end in time");
     buffer_clear(&text);
 }
 

@@ -166,7 +166,7 @@ TEST(a_password_command_has_its_time)
     start();
     spend_the_time();
     expect_done(RESULT_TEMPORARY, 0);
-    expect_text("the remembered password command did not end in time");
+    expect_text("the remembered password command of 'default' did not end in time");
     tear_down();
 }
 
