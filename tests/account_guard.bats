@@ -63,6 +63,67 @@ indian_time() {
     assert_logins_refused 1
 }
 
+@test "whatever refuses the remembered password is noted: any 4xx but 408, 425 and 429, and success:false" {
+    local answer no='"json":{"success":false,"message":"Account is locked"}'
+    remember
+    end_refresh_window
+    for answer in "6 {\"status\":423,$no}" "6 {\"status\":404,$no}" "6 {\"status\":409,$no}" \
+        "5 {\"status\":500,$no}" "5 {\"status\":503,$no}" "4 {$no}" '6 {"status":404}' '6 {"status":405,"body":"<html>"}' \
+        '6 {"status":451}' '4 {"status":400}'; do
+        cache_edit 'del(.unattended_login, .refused_at, .retry_at, .retry_noted_at)'
+        server_script login "${answer#* }"
+        logins=$(($(count_requests login) + 1))
+        capture as_cron refresh
+        assert_failed "${answer%% *}" "$answer"
+        assert_stderr_has 'is not sent again until a login succeeds'
+        capture as_cron refresh
+        assert_failed 4 "$answer"
+        assert_requests "$logins" login
+        assert_equal "$answer $(cached .unattended_login)" "$answer refused"
+    done
+    for answer in 408 425 429; do
+        cache_edit 'del(.unattended_login, .refused_at, .retry_at, .retry_noted_at)'
+        server_script login "{\"status\":$answer}"
+        capture as_cron refresh
+        assert_failed 5
+        assert_equal "$answer $(cached .unattended_login)" "$answer failed"
+    done
+}
+
+@test "a refusal in any words is remembered: shown with a warning while it lasts, then a login is needed" {
+    local i
+    login
+    set_life 1800
+    server_script refresh '{"status":401,"json":{"message":"Unauthenticated."},"repeat":-1}'
+    try refresh
+    assert_failed 4
+    assert_requests 2 refresh # both forms
+    for i in show 'show --cached' 'exec -- true'; do
+        # shellcheck disable=SC2086 # words
+        try $i
+        assert_done
+        assert_stderr_has "warning: the service does not renew the token of 'default', which lasts until "
+    done
+    try status
+    assert_done
+    assert_stderr_has "to renew the token, which lasts until $(date -u -d "@$(cached .expires_at)" '+%F %H:%M') UTC: then run servetel-auth login"
+    make_expired
+    for ((i = 0; i < 10; i++)); do
+        try show
+        assert_failed 4
+        assert_stderr_has 'run servetel-auth login'
+    done
+    try status --json
+    assert_status 3
+    assert_equal "$(json '.profiles[0].state')" login_needed
+    assert_stderr_has 'to renew the token: run servetel-auth login'
+    assert_requests 2 refresh
+    login
+    try show
+    assert_done
+    assert_stderr_empty
+}
+
 @test "status says that the unattended login was refused, when, and what to do" {
     remember
     end_refresh_window

@@ -149,6 +149,61 @@ teardown() { test_teardown; }
     token_works "$(cached_token)"
 }
 
+@test "a remembered form that the service no longer takes costs one login, and then the other has its turn" {
+    with_source '.auth_scheme = "raw"'
+    server_config '{"header":"library","uncaught":true}' # 500 to whatever it cannot read
+    try refresh
+    assert_done
+    assert_endpoints 'refresh login'
+    try refresh
+    assert_done
+    try refresh
+    assert_done
+    assert_endpoints 'refresh login refresh refresh'
+    assert_equal "$(forms)" 'raw bearer bearer'
+    assert_equal "$(cached .auth_scheme)" bearer
+}
+
+@test "a form that a lost answer or a blacklisted token has met stays the one that worked" {
+    with_source '.auth_scheme = "bearer"'
+    server_script refresh '{"drop":"no_answer_processed"}' \
+        '{"status":401,"json":{"message":"The token has been blacklisted"}}'
+    for _ in 1 2; do
+        try refresh
+        assert_done
+        assert_equal "$(cached .auth_scheme)" bearer
+    done
+    assert_equal "$(forms)" 'bearer bearer'
+}
+
+@test "a 200 that says that the token was not parsed is answered with the other form" {
+    with_token '.auth_scheme = "raw"'
+    server_script refresh '{"json":{"success":false,"message":"Token could not be parsed from the request."}}'
+    try refresh
+    assert_done
+    assert_equal "$(forms)" 'raw bearer'
+    assert_equal "$(cached .auth_scheme)" bearer
+}
+
+@test "of two refusals the first that is not about parsing is told, and remembered" {
+    local parsed='{"status":400,"json":{"message":"Token could not be parsed from the request."}}'
+    local real='{"status":401,"json":{"message":"Token has expired and can no longer be refreshed"}}'
+    for answers in "$parsed,$real" "$real,$parsed" "$parsed,$parsed"; do
+        server_reset
+        with_token
+        server_script refresh "$answers"
+        try refresh
+        assert_failed 4 "$answers"
+        [[ $answers != *expired* || "$stderr" == *'can no longer be refreshed'* ]] || fail_with_run "$answers"
+        try refresh
+        assert_failed 4 "$answers"
+        assert_requests 2
+        without_refusal
+    done
+    try refresh --auth-scheme raw
+    assert_done
+}
+
 @test "--auth-scheme: that form and no other" {
     with_token '.auth_scheme = "bearer"'
     server_config '{"header":"library"}'

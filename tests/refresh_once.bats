@@ -164,6 +164,21 @@ time.sleep(600)'
     assert_equal "$(json '.profiles[0].in_doubt')" false
 }
 
+@test "a wrong path in --api-url, 404 or 405, raises no doubt of the token" {
+    with_token
+    server_script refresh '{"status":405}'
+    for path in /v1 /wrong; do
+        try refresh --api-url "${API%/v1}$path"
+        assert_failed 6
+        try status --json
+        assert_equal "$(json '.profiles[0].in_doubt')" false
+    done
+    try show
+    assert_done
+    assert_stderr_empty
+    assert_requests 2
+}
+
 @test "a doubt ends with a refusal, which is remembered: no mere doubt any more" {
     with_token
     set_life 50

@@ -224,6 +224,7 @@ static enum result make_fresh(const struct options *options, struct renewal *r, 
 enum result command_fresh(const struct options *options, struct renew_wish *wish, struct renewal *r)
 {
     bool is_promise = options->min_ttl_s != OPTION_UNSET, lasts, in_doubt;
+    char until[CLOCK_TEXT_SIZE];
     enum result result;
 
     *wish = command_wish(options);
@@ -248,5 +249,8 @@ enum result command_fresh(const struct options *options, struct renew_wish *wish
         msg_warn(
             "the last refresh of '%s' ended without a clear answer: the token is perhaps spent",
             r->cache.name);
+    else if (result == RESULT_OK && r->profile.refused_at != 0 && (lasts || options->cached))
+        msg_warn("the service does not renew the token of '%s', which lasts until %s",
+                 r->cache.name, clock_format(r->profile.expires_at, until));
     return result;
 }

@@ -42,24 +42,27 @@ static void clear_status(struct status *status)
 char *status_warning(const struct status *status)
 {
     const struct profile *p = &status->profile;
-    char *command = advice_login_command(status->name, status->path, p), *text = NULL;
-    char when[CLOCK_TEXT_SIZE];
+    bool renews = profile_has_source(p), lasts = profile_ttl_s(p, clock_epoch_s()) > 0;
+    char *command = advice_login_command(status->name, status->path, p);
+    char *run = mem_join(lasts ? ": then run " : ": run ", command), *text = NULL;
+    const char *next = profile_login_was_refused(p) ? "" /* which is said already */
+                       : renews                     ? ": the next refresh logs in"
+                                                    : run;
+    char when[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
 
-    if (p->blacklisted_at != 0 && profile_has_source(p))
-        text = mem_format("the service said on %s that the token is blacklisted: the next "
-                          "refresh logs in",
-                          clock_format(p->blacklisted_at, when));
-    else if (p->blacklisted_at != 0)
-        text = mem_format("the service said on %s that the token is blacklisted%s%s",
-                          clock_format(p->blacklisted_at, when),
-                          profile_login_was_refused(p) ? "" : ": run ",
-                          profile_login_was_refused(p) ? "" : command);
+    if (p->blacklisted_at != 0)
+        text = mem_format("the service said on %s that the token is blacklisted%s",
+                          clock_format(p->blacklisted_at, when), next);
+    else if (p->refused_at != 0)
+        text = mem_format("the service refused on %s to renew the token%s%s%s",
+                          clock_format(p->refused_at, when), lasts ? ", which lasts until " : "",
+                          lasts ? clock_format(p->expires_at, until) : "", next);
     else if (status->in_doubt)
         text = mem_format("a refresh ended without a clear answer, so the token is perhaps "
                           "spent: if the next one is refused, %s%s",
-                          profile_has_source(p) ? "it logs in" : "run ",
-                          profile_has_source(p) ? "" : command);
+                          renews ? "it logs in" : "run ", renews ? "" : command);
     mem_free(command);
+    mem_free(run);
     return text;
 }
 

@@ -30,6 +30,11 @@ static enum api_scheme first_form(const struct renewal *r)
     return worked != API_SCHEME_UNKNOWN ? worked : API_SCHEME_RAW;
 }
 
+static enum api_scheme other_form(enum api_scheme form)
+{
+    return form == API_SCHEME_RAW ? API_SCHEME_BEARER : API_SCHEME_RAW;
+}
+
 /* What an answer says of the token that was sent: no longer in doubt if it cannot have been spent.
  * Whether a 5xx, or nonsense in place of a token, spent it nobody knows; a gateway's 503 hardly
  * did, and an address where the API is not (404, a redirect) cannot have. */
@@ -91,15 +96,25 @@ static enum result ask_in_other_form(struct renewal *r, struct asked *asked)
     bool was_unparsed = asked->answer.unparsed;
     enum result result;
 
-    r->scheme = r->scheme == API_SCHEME_RAW ? API_SCHEME_BEARER : API_SCHEME_RAW;
+    r->scheme = other_form(r->scheme);
     msg_verbose("%s: %s: trying the %s form of the header", r->cache.name, r->error.text,
                 api_scheme_name(r->scheme));
     api_answer_clear(&asked->answer);
     result = ask(r, asked);
     if (result != RESULT_REFUSED || was_unparsed)
         return result;
+    asked->answer.unparsed = false;
     r->error = first;
     return first.result;
+}
+
+/* A remembered form that fails may be one that the service no longer takes: it must not cost a
+ * login each time, so the other one goes first then. */
+static void doubt_form(struct renewal *r, const struct asked *asked)
+{
+    if (r->wish->scheme == API_SCHEME_UNKNOWN && r->profile.auth_scheme != NULL &&
+        r->scheme == first_form(r) && asked->fate == REQUEST_ANSWERED && !asked->answer.blacklisted)
+        mem_replace(&r->profile.auth_scheme, api_scheme_name(other_form(r->scheme)));
 }
 
 /* The token itself will not do any more: a login may, without a person if there is a source. */
@@ -110,7 +125,11 @@ static enum result fail(struct renewal *r, const struct asked *asked)
     if (lost) /* it is never sent again in this run, and if it is spent a login alone helps */
         error_append(&r->error, ": the token is perhaps spent");
     r->exchange_failed = lost || r->error.result == RESULT_REFUSED || asked->answer.status == 500;
-    if (r->error.result == RESULT_REFUSED && !asked->answer.unparsed) {
+    if (r->exchange_failed && profile_has_source(&r->profile))
+        doubt_form(r, asked);
+    /* (A form that somebody insists on may be just the wrong one.) */
+    if (r->error.result == RESULT_REFUSED &&
+        (!asked->answer.unparsed || r->wish->scheme == API_SCHEME_UNKNOWN)) {
         r->profile.refused_at = clock_epoch_s();
         if (asked->answer.blacklisted)
             r->profile.blacklisted_at = r->profile.refused_at;
