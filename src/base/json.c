@@ -79,11 +79,6 @@ const struct cJSON *json_member(const struct cJSON *object, const char *name)
     return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
-bool json_has(const struct cJSON *object, const char *name)
-{
-    return json_member(object, name) != NULL;
-}
-
 const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item)
 {
     return item == NULL ? object->child : item->next;
@@ -132,7 +127,7 @@ bool json_is_null(const struct cJSON *object, const char *name)
 
 void json_remove(struct cJSON *object, const char *name)
 {
-    while (json_has(object, name)) /* a name may stand there twice */
+    while (json_member(object, name) != NULL) /* a name may stand there twice */
         cJSON_DeleteItemFromObjectCaseSensitive(object, name);
 }
 
@@ -171,13 +166,7 @@ void json_set_array(struct cJSON *object, const char *name)
 
 void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item)
 {
-    cJSON *array = cJSON_GetObjectItemCaseSensitive(object, name);
-
-    if (array == NULL) {
-        json_set_array(object, name);
-        array = cJSON_GetObjectItemCaseSensitive(object, name);
-    }
-    cJSON_AddItemToArray(array, item);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(object, name), item);
 }
 
 /* Most of what is printed fits at once; for more, cJSON doubles it. */
@@ -192,17 +181,9 @@ static __attribute__((noinline)) void wipe_stack(void)
     mem_wipe(below, sizeof below);
 }
 
-char *json_print(const struct cJSON *json)
+char *json_print(const struct cJSON *json, bool in_lines)
 {
-    char *text = mem_require(cJSON_PrintBuffered(json, PRINT_SIZE, true));
-
-    wipe_stack();
-    return text;
-}
-
-char *json_print_line(const struct cJSON *json)
-{
-    char *text = mem_require(cJSON_PrintBuffered(json, PRINT_SIZE, false));
+    char *text = mem_require(cJSON_PrintBuffered(json, PRINT_SIZE, in_lines));
 
     wipe_stack();
     return text;

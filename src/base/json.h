@@ -25,7 +25,6 @@ void json_delete(struct cJSON *json);
 
 /* The member itself, NULL when absent. */
 const struct cJSON *json_member(const struct cJSON *object, const char *name);
-bool json_has(const struct cJSON *object, const char *name);
 /* NULL when absent or not a string. */
 const char *json_string(const struct cJSON *object, const char *name);
 /* False when absent, not a number, or beyond +-2^53, where doubles stop being whole numbers.
@@ -49,11 +48,10 @@ void json_remove(struct cJSON *object, const char *name);
 void json_set_item(struct cJSON *object, const char *name, struct cJSON *item);
 /* An empty array. */
 void json_set_array(struct cJSON *object, const char *name);
-/* Appends item to the array object[name], made when missing. */
+/* Appends item to the array object[name]. */
 void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item);
 
-/* The text, in wiped memory: mem_free() it. */
-char *json_print(const struct cJSON *json);
-char *json_print_line(const struct cJSON *json);
+/* The text, on one line or a line for each member, in wiped memory: mem_free() it. */
+char *json_print(const struct cJSON *json, bool in_lines);
 
 #endif

@@ -122,7 +122,7 @@ void command_json_result(struct cJSON *json, enum result result, const char *err
 
 char *command_json_line(struct cJSON *json)
 {
-    char *text = json_print_line(json);
+    char *text = json_print(json, false);
 
     json_delete(json);
     text_escape_json(&text);

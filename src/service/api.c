@@ -52,7 +52,7 @@ void api_login(struct request *request, const char *api_url, const char *email,
     json_set_string(body, "email", email);
     json_set_string(body, "password", password);
     request->url = endpoint(api_url, "/auth/login");
-    request->json = json_print_line(body);
+    request->json = json_print(body, false);
     json_delete(body);
 }
 
@@ -78,7 +78,7 @@ static void hide_secret(char **text, const char *secret)
     text_hide(text, secret);
     json = json_new_object();
     json_set_string(json, "", secret);
-    quoted = json_print_line(json); /* {"":"secret"} */
+    quoted = json_print(json, false); /* {"":"secret"} */
     quoted[strlen(quoted) - 2] = '\0';
     text_hide(text, quoted + strlen("{\"\":\""));
     mem_free(quoted);
@@ -159,7 +159,7 @@ static enum result read_expires_in(const struct cJSON *body, int64_t *seconds, s
     const char *text = json_string(body, "expires_in");
 
     *seconds = 0;
-    if (!json_has(body, "expires_in") || json_is_null(body, "expires_in") ||
+    if (json_member(body, "expires_in") == NULL || json_is_null(body, "expires_in") ||
         json_integer(body, "expires_in", seconds))
         return RESULT_OK;
     /* Ten digits hold any life that is not refused later on. */
@@ -237,7 +237,7 @@ static enum result read_refusal(const struct api_question *question, const struc
 
 static bool says_no(const struct cJSON *body)
 {
-    return body != NULL && json_has(body, "success") && !json_is_true(body, "success");
+    return body != NULL && json_member(body, "success") != NULL && !json_is_true(body, "success");
 }
 
 static enum result read_success(const struct api_question *question, const struct reply *reply,

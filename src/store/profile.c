@@ -187,7 +187,7 @@ char *profile_print(const struct profile *profile)
     char *text;
 
     if (profile->json != NULL) {
-        text = json_print_line(profile->json);
+        text = json_print(profile->json, false);
         json = json_parse_object(text, strlen(text));
         mem_free(text);
     }
@@ -205,7 +205,7 @@ char *profile_print(const struct profile *profile)
         else
             json_set_string(json, member->name, *text_slot(&copy, member));
     }
-    text = json_print(json);
+    text = json_print(json, true);
     json_delete(json);
     return text;
 }
