@@ -9,13 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 /* As malloc's own blocks, ours must suit any type. */
-union header {
-    struct {
-        size_t size;
-        bool from_reserve;
-    } block;
-    max_align_t align;
+struct header {
+    _Alignas(max_align_t) size_t size;
+    bool from_reserve;
 };
 
 /* Enough for the answers of some requests that are under way at once, read, parsed and printed: one
@@ -49,7 +48,7 @@ void mem_reserve(void)
  * memory. */
 static void *take_from_reserve(size_t size)
 {
-    size_t unit = sizeof(union header), whole = (size + unit - 1) / unit * unit, at;
+    size_t unit = sizeof(struct header), whole = (size + unit - 1) / unit * unit, at;
 
     if (reserve == NULL || whole > RESERVE_SIZE)
         return NULL;
@@ -59,32 +58,30 @@ static void *take_from_reserve(size_t size)
 
 void *mem_malloc(size_t size)
 {
-    union header *header;
-    bool from_reserve = false;
+    struct header *header;
+    bool from_reserve;
 
     if (size > SIZE_MAX / 2)
         return NULL;
     header = malloc(sizeof *header + size);
-    if (header == NULL) {
+    from_reserve = header == NULL;
+    if (from_reserve)
         header = take_from_reserve(sizeof *header + size);
-        from_reserve = true;
-    }
     if (header == NULL)
         return NULL;
-    header->block.size = size;
-    header->block.from_reserve = from_reserve;
+    *header = (struct header){.size = size, .from_reserve = from_reserve};
     return header + 1;
 }
 
 void mem_free(void *block)
 {
-    union header *header = block;
+    struct header *header = block;
 
     if (block == NULL)
         return;
     header--;
-    mem_wipe(header + 1, header->block.size);
-    if (!header->block.from_reserve)
+    mem_wipe(block, header->size);
+    if (!header->from_reserve)
         free(header);
 }
 
@@ -107,7 +104,7 @@ void *mem_realloc(void *block, size_t size)
 
     if (block == NULL || grown == NULL)
         return grown;
-    old_size = ((union header *)block - 1)->block.size;
+    old_size = ((struct header *)block - 1)->size;
     memcpy(grown, block, old_size < size ? old_size : size);
     mem_free(block);
     return grown;
@@ -128,8 +125,7 @@ void *mem_require(void *block)
     static const char message[] = "servetel-auth: out of memory\n";
 
     if (block == NULL) {
-        if (write(STDERR_FILENO, message, sizeof message - 1) < 0)
-            _exit(1); /* nobody to tell */
+        fd_write(STDERR_FILENO, message, sizeof message - 1);
         _exit(1);
     }
     return block;
@@ -216,7 +212,5 @@ const char *buffer_text(const struct buffer *buffer)
 void buffer_clear(struct buffer *buffer)
 {
     mem_free(buffer->data);
-    buffer->data = NULL;
-    buffer->len = 0;
-    buffer->size = 0;
+    *buffer = BUFFER(buffer->max);
 }
