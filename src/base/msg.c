@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "base/text.h"
 
 static enum msg_level level = MSG_NORMAL;
@@ -22,25 +22,17 @@ void msg_set_level(enum msg_level new_level)
     level = new_level;
 }
 
-bool msg_is_verbose(void)
+/* Whether what is there does as escape sequences say. */
+static bool knows_escapes(int fd)
 {
-    return level == MSG_VERBOSE;
+    const char *term = process_variable("TERM");
+
+    return isatty(fd) && term != NULL && strcmp(term, "dumb") != 0;
 }
 
 bool msg_colour(int fd)
 {
-    const char *no_color = getenv("NO_COLOR");
-    const char *term = getenv("TERM");
-
-    return isatty(fd) && (no_color == NULL || *no_color == '\0') && term != NULL &&
-           strcmp(term, "dumb") != 0;
-}
-
-/* That stderr cannot be written to is what one would say there. */
-static void write_all(const char *text, size_t len)
-{
-    if (fd_write(STDERR_FILENO, text, len) < 0)
-        return;
+    return knows_escapes(fd) && process_variable("NO_COLOR") == NULL;
 }
 
 void msg_write(enum msg_level least, const char *kind, const char *format, ...)
@@ -63,7 +55,8 @@ void msg_write(enum msg_level least, const char *kind, const char *format, ...)
                    colour ? "\033[0m" : "", colour && *kind != '\0' ? "\033[33m" : "", kind,
                    colour && *kind != '\0' ? "\033[0m" : "", text);
     progress_shown = false;
-    write_all(line, (size_t)len);
+    /* That stderr cannot be written to is what one would say there. */
+    fd_write(STDERR_FILENO, line, (size_t)len);
     pthread_mutex_unlock(&lock);
 }
 
@@ -71,11 +64,10 @@ void msg_progress(const char *format, ...)
 {
     char text[256];
     char line[sizeof text + 16];
-    const char *term = getenv("TERM");
     va_list args;
     int len;
 
-    if (level < MSG_NORMAL || !isatty(STDERR_FILENO) || term == NULL || strcmp(term, "dumb") == 0)
+    if (level < MSG_NORMAL || !knows_escapes(STDERR_FILENO))
         return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -84,7 +76,7 @@ void msg_progress(const char *format, ...)
     len = snprintf(line, sizeof line, "\r\033[K%s", text);
     pthread_mutex_lock(&lock);
     if (*text != '\0' || progress_shown)
-        write_all(line, (size_t)len);
+        fd_write(STDERR_FILENO, line, (size_t)len);
     progress_shown = *text != '\0';
     pthread_mutex_unlock(&lock);
 }

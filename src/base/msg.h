@@ -19,7 +19,6 @@
 enum msg_level { MSG_QUIET, MSG_NORMAL, MSG_VERBOSE };
 
 void msg_set_level(enum msg_level level);
-bool msg_is_verbose(void);
 
 #define msg_error(...) msg_write(MSG_QUIET, "", __VA_ARGS__)
 #define msg_warn(...) msg_write(MSG_NORMAL, "warning: ", __VA_ARGS__) /* not when quiet */

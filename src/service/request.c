@@ -190,8 +190,6 @@ static void report_timing(const struct transfer *transfer, const char *host, CUR
     const char *path = strstr(transfer->request->url, "/auth/");
     char status[32] = "no answer";
 
-    if (!msg_is_verbose())
-        return;
     for (size_t i = 0; i < 4; i++)
         transfer->session->curl->easy_getinfo(transfer->easy, infos[i], &us[i]);
     if (code == CURLE_OK)
