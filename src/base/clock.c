@@ -72,22 +72,14 @@ const char *clock_format_span(int64_t seconds, char text[CLOCK_TEXT_SIZE])
 {
     /* Two units before the larger one takes over: "90 min" tells more than "1 h". */
     static const struct {
-        int64_t seconds, from;
+        int64_t seconds;
         const char *name;
-    } units[] = {
-        {365 * 86400, 2 * 365 * 86400, "years"},
-        {86400, 2 * 86400, "days"},
-        {3600, 2 * 3600, "h"},
-        {60, 2 * 60, "min"},
-        {1, 0, "s"},
-    };
+    } units[] = {{365 * 86400, "years"}, {86400, "days"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    size_t i = 0;
 
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (seconds >= units[i].from || units[i].seconds == 1) {
-            snprintf(text, CLOCK_TEXT_SIZE, "%lld %s", (long long)(seconds / units[i].seconds),
-                     units[i].name);
-            break;
-        }
-    }
+    while (units[i].seconds > 1 && seconds < 2 * units[i].seconds)
+        i++;
+    snprintf(text, CLOCK_TEXT_SIZE, "%lld %s", (long long)(seconds / units[i].seconds),
+             units[i].name);
     return text;
 }
