@@ -39,8 +39,8 @@ int fd_write(int fd, const void *bytes, size_t len)
 
 int fd_pipe(int fds[2])
 {
-    fds[0] = fds[1] = -1;
-#ifdef __APPLE__ /* no pipe2: another thread may start a program between the two */
+    fds[0] = fds[1] = -1; /* and so they are after a failure */
+#ifdef __APPLE__          /* no pipe2: another thread may start a program between the two */
     if (pipe(fds) < 0)
         return -1;
     for (int i = 0; i < 2; i++) {

@@ -36,15 +36,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     (void)context;
     if (caught == 0)
         caught = number;
-    if (write(wake_pipe[1], &byte, 1) < 0)
-        errno = saved_errno; /* full: then it is readable already */
+    fd_write(wake_pipe[1], &byte, 1); /* full: then it is readable already */
     errno = saved_errno;
-}
-
-static void open_wake_pipe(void)
-{
-    if (fd_pipe(wake_pipe) < 0)
-        wake_pipe[0] = wake_pipe[1] = -1; /* then waits end a little later, no more */
 }
 
 void signals_catch(void)
@@ -55,7 +48,7 @@ void signals_catch(void)
     if (catching)
         return;
     catching = true;
-    open_wake_pipe();
+    fd_pipe(wake_pipe); /* without one, waits end a little later, no more */
     for (size_t i = 0; i < FATAL_COUNT; i++) {
         sigaction(fatal[i], NULL, &before);
         ignored[i] = before.sa_handler == SIG_IGN;
@@ -104,11 +97,9 @@ int signals_take(bool *by_terminal)
 
 void signals_reset(void)
 {
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
-
     for (size_t i = 0; catching && i < FATAL_COUNT; i++) {
         if (!ignored[i])
-            sigaction(fatal[i], &by_default, NULL);
+            signal(fatal[i], SIG_DFL);
     }
 }
 
@@ -126,7 +117,7 @@ pid_t signals_fork(bool becomes_program)
         signal(SIGCHLD, SIG_DFL); /* signals_watch_children() was for the parent */
         fd_close(&wake_pipe[0]);
         fd_close(&wake_pipe[1]);
-        open_wake_pipe();
+        fd_pipe(wake_pipe);
         caught = 0;
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
@@ -135,11 +126,9 @@ pid_t signals_fork(bool becomes_program)
 
 void signals_die(void)
 {
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
-
     if (caught == 0)
         return;
-    sigaction(caught, &by_default, NULL);
+    signal(caught, SIG_DFL);
     kill(getpid(), caught);
     _exit(128 + caught); /* not reached */
 }
