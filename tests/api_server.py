@@ -8,7 +8,7 @@ reader never sees half of it) and ends quietly on SIGTERM.
 The API, under --prefix (default /v1):
   POST /auth/login    {"email":..., "password":...} -> {"success", "access_token", "token_type", "expires_in"}
   POST /auth/refresh  Authorization: TOKEN (or Bearer TOKEN) -> the same; the old token is spent
-  GET  /me            any authenticated call: 200 while the token is valid, else 401
+  GET  /me            any authenticated call (POST, too): 200 while the token is valid, else 401
 Tokens are HS256 JWTs with the claims of PHP's tymon/jwt-auth. login and refresh insist on JSON in Accept
 (else 6.6 KB of HTML: login 401, refresh 500, nothing is spent), login on application/json too (else 401).
 

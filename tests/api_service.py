@@ -88,7 +88,7 @@ class Service:
         self.prefix, self.secret, self.overrides = prefix, secret.encode(), overrides
         self.routes = {prefix + "/auth/login": ("login", "POST", self.login),
                        prefix + "/auth/refresh": ("refresh", "POST", self.refresh),
-                       prefix + "/me": ("me", "GET", self.me)}
+                       prefix + "/me": ("me", "GET POST", self.me)}
         self.lock = threading.RLock()
         self.open_connections = self.in_flight = 0
         self.reset()
@@ -219,10 +219,10 @@ class Service:
         if endpoint == "other":
             message = "The route %s could not be found." % request.path.split("?")[0].lstrip("/")
             return failure(request, 404, {"message": message})
-        _, method, action = self.routes[request.path.split("?")[0]]
-        if request.method != method:
+        _, methods, action = self.routes[request.path.split("?")[0]]
+        if request.method not in methods.split():
             message = "The %s method is not supported for this route. Supported methods: %s."
-            return failure(request, 405, {"message": message % (request.method, method)}, Allow=method)
+            return failure(request, 405, {"message": message % (request.method, methods)}, Allow=methods)
         return action(request)
 
     def login(self, request):

@@ -64,7 +64,8 @@ holds "[ \"\$(stat -c %a .servetel-auth/default.json)\" = 600 ]"
 
 say 'Hand the token to a script; to curl without a token in its arguments.'
 run 0 "servetel-auth show | cut -c 1-40"
-run 0 "servetel-auth show --format curl | curl -sS -K - $api/me; echo"
+run 0 "token=\$(servetel-auth show) &&
+  printf 'Authorization: Bearer %s\\n' \"\$token\" | curl -sS -H @- $api/me; echo"
 holds "servetel-auth show --format curl | curl -sSf -K - $api/me | grep -q '\"success\":true'"
 
 say 'Cron: a new token for the old one; then nothing to do, as it lasts longer than half an hour.'

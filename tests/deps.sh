@@ -28,6 +28,11 @@ long                 etcd               etcd-server          etcd               
 long                 etcdctl            etcd-client          etcd               -                 etcd            etcd                etcdctl, talks to it
 check                tmux               tmux                 tmux               tmux              tmux            tmux                tmux, a terminal to look at
 check                ps                 procps               procps-ng          procps            procps-ng       -                   ps, sees argument lists
+check                dash               dash                 dash               dash              dash            dash                dash, runs the examples
+check                busybox            busybox              busybox            busybox           busybox         -                   busybox, runs the examples
+check                http               httpie               httpie             httpie            httpie          httpie              HTTPie, a client with an example
+check                wget               wget                 wget               wget              wget            wget                wget, a client with an example
+check                /usr/lib/python3/dist-packages/requests python3-requests - - - -                             requests for Python, a client with an example
 check                setsid             util-linux           util-linux         util-linux        util-linux      util-linux          setsid, takes the terminal away
 check                zsh                zsh                  zsh                zsh               zsh             zsh                 zsh, runs its completions
 check                fish               fish                 fish               fish              fish            fish                fish, runs its completions

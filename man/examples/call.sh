@@ -7,15 +7,18 @@ call() (
     set +x # a trace would show the token
     token=$(servetel-auth show) || exit
     for try in 1 2; do
-        status=0
+        result=0
         answer=$(printf 'Authorization: Bearer %s\n' "$token" |
-            curl -sS -H @- "$@" -w '\n%{http_code}') || status=$?
+            curl -sS -H @- "$@" -w '\n%{http_code}') || result=$?
         code=${answer##*[!0-9]}
         if [ "$code" != 401 ] || [ "$try" = 2 ]; then break; fi
         token=$(printf '%s\n' "$token" |
             servetel-auth refresh --quiet --rejected-stdin --print) || exit
     done
     printf '%s' "${answer%????}"
-    if [ "$status" = 0 ] && [ "$code" -ge 400 ]; then status=22; fi
-    exit "$status"
+    if [ "$result" = 0 ] && [ "$code" -ge 400 ]; then
+        echo "call: HTTP $code" >&2
+        result=22
+    fi
+    exit "$result"
 )
