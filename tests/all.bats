@@ -3,6 +3,7 @@
 # refresh --all: many profiles at once over few connections, where one's trouble is never another's.
 # shellcheck disable=SC2016 # a hook's variables are the hook's
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
+# shellcheck disable=SC2154 # status, output and stderr are set by capture
 
 load helper
 load profiles_helper

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # refresh --all and a service that limits: its word to one profile is one to all of that host.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
+# shellcheck disable=SC2154 # status, output and stderr are set by capture
 
 load helper
 load profiles_helper

@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# An etcd for a file of tests, and the recipe for it as it is installed. Load it after helper.
+
+have_etcd() {
+    command -v etcd >/dev/null && command -v etcdctl >/dev/null && command -v timeout >/dev/null
+}
+
+# install_program ROOT: puts what is installed there first in PATH; RECIPE is its etcd.sh.
+install_program() {
+    local bin_dir="${SERVETEL_AUTH_BIN_DIR:-${TESTS_DIR%/*}/build}"
+    make -s -C "${TESTS_DIR%/*}" BUILD="$(cd "$bin_dir" && pwd)" DESTDIR="$1" PREFIX=/usr install >/dev/null || return
+    export PATH="$1/usr/bin:$PATH" RECIPE="$1/usr/share/doc/servetel-auth/examples/etcd.sh"
+}
+
+# etcd_start DIR: one node, on ports of its own; exports ETCDCTL_ENDPOINTS. Ends with test_teardown, or by stop_pid.
+etcd_start() {
+    local ports
+    mkdir -p "$1"
+    mapfile -t ports < <("$TESTS_PYTHON" -c '
+import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*("http://127.0.0.1:%d" % each.getsockname()[1] for each in sockets), sep="\n")')
+    export ETCDCTL_API=3 ETCDCTL_ENDPOINTS="${ports[0]}"
+    etcd --data-dir "$1/data" --log-level error --listen-client-urls "${ports[0]}" \
+        --advertise-client-urls "${ports[0]}" --listen-peer-urls "${ports[1]}" \
+        --initial-advertise-peer-urls "${ports[1]}" --initial-cluster "default=${ports[1]}" \
+        >"$1/output" 2>&1 </dev/null 3>&- &
+    ETCD_PID=$!
+    STARTED_PIDS+=("$ETCD_PID")
+    retry_until 30 etcdctl get / 2>/dev/null
+}
