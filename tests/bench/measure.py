@@ -375,18 +375,23 @@ def api_refreshes(world):
     return json.load(connection.getresponse())["refreshes"]
 
 
-def show_at_once(world, processes, lasts_s):
-    """So many at once on one token that lasts so long: seconds until the last has one, and requests sent."""
+def show_at_once(world, processes, lasts_s, is_rejected):
+    """So many at once on one token that lasts so long, or that the API rejected for all of them: seconds until the
+    last has one, and requests sent."""
     path = os.path.join(world.home, ".servetel-auth", "stale.json")
     with open(path, encoding="utf-8") as file:
         cache = json.load(file)
     cache["expires_at"] = int(time.time()) + lasts_s
     cache["obtained_at"] = cache["expires_at"] - 3600
     world.file(path, json.dumps(cache))
+    command = [world.program, "refresh", "--quiet", "--print", "--rejected-stdin"] if is_rejected else world.show
+    rejected = world.file("rejected", cache["access_token"] + "\n" if is_rejected else "")
     before = api_refreshes(world)
     start = time.monotonic()
-    shows = [subprocess.Popen(world.show + ["-p", "stale"], env=world.env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE) for _ in range(processes)]
+    shows = []
+    for _ in range(processes):
+        with open(rejected, encoding="utf-8") as file:
+            shows.append(subprocess.Popen(command + ["-p", "stale"], env=world.env, stdin=file, stdout=subprocess.PIPE))
     codes = [show.wait() for show in shows]
     wall = time.monotonic() - start
     tokens = {show.stdout.read() for show in shows}
@@ -400,16 +405,20 @@ def show_at_once(world, processes, lasts_s):
 
 
 def bench_stale(world, report, runs):
-    say("%d shows of one stale token" % STALE_SHOWS)
+    say("%d processes, one stale token, and one that was rejected" % STALE_SHOWS)
     checked([world.program, "login", "-p", "stale", "-e", "you@example.test", "--password-file",
              os.path.join(world.work, "password"), "--api-url", world.options.api], world.env)
     rows = []
-    for processes, token, lasts_s in (1, "stale", 5), (STALE_SHOWS, "valid", 3600), (STALE_SHOWS, "stale", 5):
-        runs_of = [show_at_once(world, processes, lasts_s) for _ in range(5 if runs >= 50 else 1)]
+    for processes, token, lasts_s in ((1, "stale", 5), (STALE_SHOWS, "valid", 3600), (STALE_SHOWS, "stale", 5),
+                                      (1, "rejected", 3600), (STALE_SHOWS, "rejected", 3600)):
+        runs_of = [show_at_once(world, processes, lasts_s, token == "rejected")
+                   for _ in range(5 if runs >= 50 else 1)]
         requests = max(sent for _, sent in runs_of)
         rows.append(["%d, %s" % (processes, token), "%d" % requests, ms(median(wall for wall, _ in runs_of))])
-    report.target("%d processes, one stale token, requests" % STALE_SHOWS, 1, 1, requests, count)
-    report.table("`show` of one token", ["at once", "requests", "until the last has its token"], rows)
+        if processes == STALE_SHOWS and token != "valid":
+            report.target("%d processes, one %s token, requests" % (STALE_SHOWS, token), 1, 1, requests, count)
+    report.table("`show`, and `refresh --rejected-stdin`, of one token",
+                 ["at once", "requests", "until the last has its token"], rows)
 
 
 BENCHES = {"show": bench_show, "requests": bench_requests, "all": bench_all, "slow_disk": bench_slow_disk,
