@@ -310,6 +310,9 @@ assert_kept() {
     write_cache '.access_token = "a\"b\\c"'
     servetel-auth show --format curl | curl -q -sS --noproxy '*' -o /dev/null -K - "$API/me"
     assert_equal "$(header authorization)" 'Bearer a"b\c'
+    # Whole, though curl forgives a quote that is not closed.
+    try show --format curl
+    assert_stdout 'header = "Authorization: Bearer a\"b\\c"'
 }
 
 @test "--format env is for eval" {
