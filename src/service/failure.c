@@ -77,14 +77,14 @@ enum result failure_lost(const struct transfer *transfer, CURLcode code, const c
 {
     const char *text = curl_text(transfer, code);
 
-    if (transfer->too_large || (int)code == CURLE_TOO_LARGE_CODE ||
+    if (code == CURLE_WRITE_ERROR || (int)code == CURLE_TOO_LARGE_CODE ||
         strstr(text, "Too large response headers") != NULL)
         return error_set(error, RESULT_PROTOCOL, "the answer of %s is larger than %d KiB", host,
                          REPLY_BODY_MAX / 1024);
-    if (transfer->resend_refused)
+    switch (code) {
+    case CURLE_ABORTED_BY_CALLBACK: /* it would have been sent again */
         return error_set(error, RESULT_TEMPORARY, "%s closed the connection without an answer",
                          host);
-    switch (code) {
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 */
     case CURLE_WEIRD_SERVER_REPLY:
         return error_set(error, RESULT_PROTOCOL, "%s does not speak HTTP/1.1: %s", host, text);

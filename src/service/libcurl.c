@@ -77,13 +77,12 @@ static enum result load(struct error *error)
 enum result libcurl_load(const struct libcurl **table, struct error *error)
 {
     static struct error failure;
-    static int loaded;
+    static bool tried;
 
-    if (!loaded && load(&failure) == RESULT_OK)
-        failure.result = RESULT_OK;
-    loaded = 1;
-    if (failure.result != RESULT_OK)
-        return error_set(error, failure.result, "%s", failure.text);
+    if (!tried)
+        load(&failure);
+    tried = true;
     *table = &functions;
-    return RESULT_OK;
+    return failure.result == RESULT_OK ? RESULT_OK
+                                       : error_set(error, failure.result, "%s", failure.text);
 }

@@ -34,18 +34,14 @@ static void remember(struct transfer *transfer, CURLcode code)
         transfer->setup = code;
 }
 
-static void set_option(struct transfer *transfer, CURLoption option, const void *value)
-{
-    remember(transfer, transfer->session->curl->easy_setopt(transfer->easy, option, value));
-}
+/* A pointer, to a function too. */
+#define SET_OPTION(transfer, option, value)                                                        \
+    remember(transfer, (transfer)->session->curl->easy_setopt((transfer)->easy, option, value))
 
 static void set_number(struct transfer *transfer, CURLoption option, long value)
 {
-    remember(transfer, transfer->session->curl->easy_setopt(transfer->easy, option, value));
+    SET_OPTION(transfer, option, value);
 }
-
-#define SET_FUNCTION(transfer, option, function)                                                   \
-    remember(transfer, (transfer)->session->curl->easy_setopt((transfer)->easy, option, function))
 
 /* ---- what libcurl calls ---- */
 
@@ -62,10 +58,7 @@ static size_t on_body(char *bytes, size_t one UNUSED, size_t count, void *user)
 {
     struct transfer *transfer = user;
 
-    if (buffer_append(&transfer->reply->body, bytes, count))
-        return count;
-    transfer->too_large = true;
-    return 0;
+    return buffer_append(&transfer->reply->body, bytes, count) ? count : 0;
 }
 
 static size_t on_header(char *bytes, size_t one UNUSED, size_t count, void *user)
@@ -77,10 +70,7 @@ static size_t on_header(char *bytes, size_t one UNUSED, size_t count, void *user
     else if (bytes[0] == '\r' || bytes[0] == '\n')
         transfer->headers_ended = true;
     transfer->header_bytes += count;
-    if (transfer->header_bytes <= HEADERS_MAX)
-        return count;
-    transfer->too_large = true;
-    return 0;
+    return transfer->header_bytes <= HEADERS_MAX ? count : 0;
 }
 
 /* Called when the connection stands, before the request goes out. libcurl sends a request again by
@@ -91,12 +81,9 @@ static int on_connected(void *user, char *remote UNUSED, char *local UNUSED, int
 {
     struct transfer *transfer = user;
 
-    if (signals_caught())
-        return CURL_PREREQFUNC_ABORT; /* who sends it must have the time to hear the answer */
-    if (transfer->sent) {
-        transfer->resend_refused = true;
+    /* After a signal: who sends it must have the time to hear the answer. */
+    if (signals_caught() || transfer->sent)
         return CURL_PREREQFUNC_ABORT;
-    }
     transfer->sent = true;
     transfer->reply->sent_at = clock_epoch_s();
     return CURL_PREREQFUNC_OK;
@@ -107,16 +94,15 @@ static int on_connected(void *user, char *remote UNUSED, char *local UNUSED, int
 static curl_socket_t open_socket(void *user UNUSED, curlsocktype purpose UNUSED,
                                  struct curl_sockaddr *address)
 {
-    int fd;
-
 #ifdef SOCK_CLOEXEC
-    fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 #else
-    fd = socket(address->family, address->socktype, address->protocol);
+    int fd = socket(address->family, address->socktype, address->protocol);
+
     if (fd >= 0)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
 #endif
-    return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 /* ---- what goes out ---- */
@@ -131,17 +117,16 @@ static void add_header(struct transfer *transfer, const char *line)
 static void set_headers(struct transfer *transfer)
 {
     add_header(transfer, "accept: application/json");
-    if (transfer->request->json != NULL)
-        add_header(transfer, "content-type: application/json");
-    else
-        add_header(transfer, "content-type:"); /* none: libcurl would call it a form */
+    /* Without a body none: libcurl would call it a form. */
+    add_header(transfer, transfer->request->json != NULL ? "content-type: application/json"
+                                                         : "content-type:");
     if (transfer->request->authorization != NULL) {
         char *line = mem_join("Authorization: ", transfer->request->authorization);
 
         add_header(transfer, line);
         mem_free(line);
     }
-    set_option(transfer, CURLOPT_HTTPHEADER, transfer->headers);
+    SET_OPTION(transfer, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
 static void set_options(struct transfer *transfer, int64_t timeout_ms)
@@ -150,14 +135,14 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
     bool plain = url_is_plain_http(transfer->request->url);
     long connect_ms = timeout_ms < CONNECT_TIMEOUT_MS ? (long)timeout_ms : CONNECT_TIMEOUT_MS;
 
-    set_option(transfer, CURLOPT_URL, transfer->request->url);
-    set_option(transfer, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
-    set_option(transfer, CURLOPT_POSTFIELDS, body); /* not COPYPOSTFIELDS: one copy less */
+    SET_OPTION(transfer, CURLOPT_URL, transfer->request->url);
+    SET_OPTION(transfer, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
+    SET_OPTION(transfer, CURLOPT_POSTFIELDS, body); /* not COPYPOSTFIELDS: one copy less */
     set_number(transfer, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
-    set_option(transfer, CURLOPT_USERAGENT, "servetel-auth/" VERSION);
+    SET_OPTION(transfer, CURLOPT_USERAGENT, "servetel-auth/" VERSION);
     set_headers(transfer);
     if (plain) /* loopback: never a proxy's business */
-        set_option(transfer, CURLOPT_NOPROXY, "*");
+        SET_OPTION(transfer, CURLOPT_NOPROXY, "*");
     set_number(transfer, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     set_number(transfer, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
     set_number(transfer, CURLOPT_FOLLOWLOCATION, 0);
@@ -167,16 +152,16 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
     set_number(transfer, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     /* A name server that does not answer keeps its thread, not us (libcurl 7.87). */
     set_number(transfer, CURLOPT_QUICK_EXIT, 1);
-    set_option(transfer, CURLOPT_ERRORBUFFER, transfer->curl_error);
-    SET_FUNCTION(transfer, CURLOPT_WRITEFUNCTION, on_body);
-    set_option(transfer, CURLOPT_WRITEDATA, transfer);
-    SET_FUNCTION(transfer, CURLOPT_HEADERFUNCTION, on_header);
-    set_option(transfer, CURLOPT_HEADERDATA, transfer);
-    SET_FUNCTION(transfer, CURLOPT_PREREQFUNCTION, on_connected);
-    set_option(transfer, CURLOPT_PREREQDATA, transfer);
-    SET_FUNCTION(transfer, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    SET_FUNCTION(transfer, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-    set_option(transfer, CURLOPT_SSL_CTX_DATA, transfer);
+    SET_OPTION(transfer, CURLOPT_ERRORBUFFER, transfer->curl_error);
+    SET_OPTION(transfer, CURLOPT_WRITEFUNCTION, on_body);
+    SET_OPTION(transfer, CURLOPT_WRITEDATA, transfer);
+    SET_OPTION(transfer, CURLOPT_HEADERFUNCTION, on_header);
+    SET_OPTION(transfer, CURLOPT_HEADERDATA, transfer);
+    SET_OPTION(transfer, CURLOPT_PREREQFUNCTION, on_connected);
+    SET_OPTION(transfer, CURLOPT_PREREQDATA, transfer);
+    SET_OPTION(transfer, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    SET_OPTION(transfer, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+    SET_OPTION(transfer, CURLOPT_SSL_CTX_DATA, transfer);
     trust_apply(transfer);
 }
 
@@ -200,15 +185,15 @@ static void report_timing(const struct transfer *transfer, const char *host, CUR
                 (double)(us[2] > us[1] ? us[2] - us[1] : 0) / 1000, (double)us[3] / 1000);
 }
 
-/* NULL when there is none. */
+/* "" when there is none. */
 static const char *header(const struct transfer *transfer, const char *name)
 {
     struct curl_header *found;
 
-    if (transfer->session->curl->easy_header(transfer->easy, name, 0, CURLH_HEADER, -1, &found) !=
-        CURLHE_OK)
-        return NULL;
-    return found->value;
+    return transfer->session->curl->easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
+                                                &found) == CURLHE_OK
+               ? found->value
+               : "";
 }
 
 /* Seconds or a date (RFC 9110, 10.2.3), which is a span by the service's own clock; -1 when there
@@ -216,14 +201,12 @@ static const char *header(const struct transfer *transfer, const char *name)
 static int64_t header_retry_after_s(const struct transfer *transfer)
 {
     const char *value = header(transfer, "retry-after");
-    time_t date;
+    time_t date = transfer->session->curl->getdate(value, NULL);
+    size_t digits = strspn(value, "0123456789");
 
-    if (value == NULL || *value == '\0')
-        return -1;
     /* Nine digits are thirty years. */
-    if (strlen(value) <= 9 && strspn(value, "0123456789") == strlen(value))
+    if (digits > 0 && digits <= 9 && value[digits] == '\0')
         return strtoll(value, NULL, 10);
-    date = transfer->session->curl->getdate(value, NULL);
     if (date == -1)
         return -1;
     return date < transfer->reply->date ? 0 : date - transfer->reply->date;
@@ -231,8 +214,7 @@ static int64_t header_retry_after_s(const struct transfer *transfer)
 
 static void take_headers(const struct transfer *transfer, struct reply *reply)
 {
-    const char *date = header(transfer, "date");
-    time_t then = date == NULL ? -1 : transfer->session->curl->getdate(date, NULL);
+    time_t then = transfer->session->curl->getdate(header(transfer, "date"), NULL);
 
     transfer->session->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &reply->status);
     reply->date = then == -1 ? clock_epoch_s() : then;
@@ -392,7 +374,6 @@ void request_close(struct connection *connection)
         return;
     if (session->multi != NULL)
         session->curl->multi_cleanup(session->multi);
-    trust_clear(&session->trust);
     mem_free(session);
     connection->session = NULL;
 }

@@ -8,11 +8,10 @@
 #include "service/libcurl.h"
 #include "service/request.h"
 
-/* Which roots are trusted. Owns its strings. */
+/* Which roots are trusted. Its strings are the user's and libcurl's, there to the end. */
 struct trust {
-    char *file, *path;
+    const char *file, *path;
     bool is_ours; /* the user named none: only libcurl's hashed directory is looked at */
-    bool fell_back;
 };
 
 /* What a connection has once its first request was made. */
@@ -30,8 +29,7 @@ struct transfer {
     struct reply *reply;
     size_t header_bytes;
     bool headers_ended;
-    bool sent; /* the connection stood; from here on bytes may have left */
-    bool too_large, resend_refused;
+    bool sent;      /* the connection stood; from here on bytes may have left */
     CURLcode setup; /* of an option that could not be set */
     char curl_error[CURL_ERROR_SIZE];
 };
@@ -44,7 +42,6 @@ void trust_apply(struct transfer *transfer);
 /* Whether the roots were too few for this failure and there are more: they are tried from now on.
  */
 bool trust_fall_back(struct transfer *transfer);
-void trust_clear(struct trust *trust);
 
 /* What it was that kept the answer away. */
 enum result failure_unsent(const struct transfer *transfer, CURLcode code, const char *host,
