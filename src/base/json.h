@@ -23,7 +23,7 @@ struct cJSON *json_parse_object(const char *text, size_t len);
 struct cJSON *json_new_object(void);
 void json_delete(struct cJSON *json);
 
-/* The member itself, NULL when absent. */
+/* The member itself, NULL when absent, or where there is no object; likewise below. */
 const struct cJSON *json_member(const struct cJSON *object, const char *name);
 /* NULL when absent or not a string. */
 const char *json_string(const struct cJSON *object, const char *name);

@@ -112,14 +112,13 @@ void text_cut(char *text, size_t max)
     }
 }
 
-/* Each occurrence of needle, with what follows of `tail` characters, becomes "[hidden]". One pass,
- * so that a megabyte full of needles is read as quickly as any. */
-static void hide(char **text, const char *needle, const char *tail)
+/* One pass, so that a megabyte full of needles is read as quickly as any. */
+void text_hide(char **text, const char *needle, const char *tail)
 {
     struct buffer out = BUFFER(SIZE_MAX / 2);
     char *from = *text, *found;
 
-    if (*needle == '\0' || strstr(from, needle) == NULL)
+    if (needle == NULL || *needle == '\0')
         return;
     while ((found = strstr(from, needle)) != NULL) {
         char *after = found + strlen(needle);
@@ -133,17 +132,6 @@ static void hide(char **text, const char *needle, const char *tail)
     buffer_put(&out, from);
     mem_free(*text);
     *text = out.data;
-}
-
-void text_hide(char **text, const char *needle)
-{
-    if (needle != NULL)
-        hide(text, needle, "");
-}
-
-void text_hide_jwts(char **text)
-{
-    hide(text, "eyJ", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
 }
 
 bool text_is_alphanumeric(char c)
@@ -233,20 +221,17 @@ bool text_is_plain_word(const char *word)
 
 char *text_shell_word(const char *word)
 {
-    char *out, *to;
+    struct buffer out = BUFFER(SIZE_MAX / 2);
 
     if (text_is_plain_word(word))
         return mem_copy(word);
-    to = out = mem_new(4 * strlen(word) + 3); /* a quote becomes four characters */
-    *to++ = '\'';
+    buffer_put(&out, "'");
     for (; *word != '\0'; word++) {
-        if (*word == '\'') { /* out of the quotes, an escaped one, and in again */
-            *to++ = '\'';
-            *to++ = '\\';
-            *to++ = '\'';
-        }
-        *to++ = *word;
+        char letter[] = {*word, '\0'};
+
+        /* A quote: out of the quotes, an escaped one, and in again. */
+        buffer_put(&out, *word == '\'' ? "'\\''" : letter);
     }
-    *to = '\'';
-    return out;
+    buffer_put(&out, "'");
+    return out.data;
 }

@@ -14,11 +14,9 @@ bool text_is_utf8(const char *text);
 void text_escape_json(char **json);
 /* Cuts to at most max characters, 3 or more, ending with "..." if it had to. */
 void text_cut(char *text, size_t max);
-/* Replaces each occurrence of needle, if it is not empty, by "[hidden]". *text is in wiped memory
- * and may move. */
-void text_hide(char **text, const char *needle);
-/* The same for whatever begins as a JWT does: a gateway may echo a part of the token. */
-void text_hide_jwts(char **text);
+/* Replaces each occurrence of needle, if it is not empty or NULL, with what follows it of the
+ * characters in tail, by "[hidden]". *text is in wiped memory and may move. */
+void text_hide(char **text, const char *needle, const char *tail);
 /* Whether it holds the secret, of four characters or more, in another encoding: percent signs,
  * HTML's entities, backslashes, base64. */
 bool text_reveals(const char *text, const char *secret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/api.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -12,6 +13,9 @@
 #define MESSAGE_MAX 300
 /* What is looked through for secrets; what stands behind it is not shown in any case. */
 #define SCRUBBED_MAX 4096
+/* What a JWT begins with, and consists of. */
+#define JWT_START "eyJ"
+#define JWT_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 /* Indian time, in which the service writes `retry_after`. */
 #define INDIA_OFFSET_S (5 * 3600 + 30 * 60)
 /* Longer than this is a mistake, or in the body a date in the wrong zone. */
@@ -75,12 +79,12 @@ static void hide_secret(char **text, const char *secret)
 
     if (secret == NULL)
         return;
-    text_hide(text, secret);
+    text_hide(text, secret, "");
     json = json_new_object();
     json_set_string(json, "", secret);
     quoted = json_print(json, false); /* {"":"secret"} */
     quoted[strlen(quoted) - 2] = '\0';
-    text_hide(text, quoted + strlen("{\"\":\""));
+    text_hide(text, quoted + strlen("{\"\":\""), "");
     mem_free(quoted);
     json_delete(json);
     if (text_reveals(*text, secret))
@@ -102,10 +106,10 @@ static const char *first_of_errors(const struct cJSON *body)
 static char *service_text(const struct api_question *question, const struct cJSON *body)
 {
     static const char *const members[] = {"message", "error_description", "error"};
-    const char *said = body == NULL ? NULL : first_of_errors(body);
+    const char *said = first_of_errors(body);
     char *text, *quoted;
 
-    for (size_t i = 0; i < sizeof members / sizeof members[0] && said == NULL && body != NULL; i++)
+    for (size_t i = 0; i < sizeof members / sizeof members[0] && said == NULL; i++)
         said = json_string(body, members[i]);
     if (said == NULL || *said == '\0')
         return mem_copy("");
@@ -114,7 +118,7 @@ static char *service_text(const struct api_question *question, const struct cJSO
     /* Tokens first: a short password may be a part of one. */
     hide_secret(&text, question->token);
     hide_secret(&text, json_string(body, "access_token"));
-    text_hide_jwts(&text);
+    text_hide(&text, JWT_START, JWT_CHARACTERS); /* a gateway may echo a part of one */
     hide_secret(&text, question->password);
     text_hide_blobs(text);
     text_clean(text);
@@ -146,7 +150,7 @@ static int64_t retry_after_s(const struct reply *reply, const struct cJSON *body
 
     if (seconds > RETRY_AFTER_MAX_S)
         return RETRY_AFTER_MAX_S; /* a day's silence is as much as a header gets */
-    if (seconds < 0 && body != NULL)
+    if (seconds < 0)
         seconds = body_retry_after_s(reply, body);
     return seconds < 0 || seconds > RETRY_AFTER_MAX_S ? -1 : seconds;
 }
@@ -157,21 +161,19 @@ static int64_t retry_after_s(const struct reply *reply, const struct cJSON *body
 static enum result read_expires_in(const struct cJSON *body, int64_t *seconds, struct error *error)
 {
     const char *text = json_string(body, "expires_in");
+    size_t digits = text == NULL ? 0 : strspn(text, "0123456789");
 
     *seconds = 0;
     if (json_member(body, "expires_in") == NULL || json_is_null(body, "expires_in") ||
         json_integer(body, "expires_in", seconds))
         return RESULT_OK;
     /* Ten digits hold any life that is not refused later on. */
-    if (text != NULL && *text != '\0' && strspn(text, "0123456789") == strlen(text) &&
-        strlen(text) <= 10) {
-        for (; *text != '\0'; text++)
-            *seconds = *seconds * 10 + (*text - '0');
-        return RESULT_OK;
-    }
-    return error_set(error, RESULT_PROTOCOL,
-                     "the service sent a token with an expires_in that is "
-                     "no number of seconds");
+    if (digits == 0 || digits > 10 || text[digits] != '\0')
+        return error_set(
+            error, RESULT_PROTOCOL,
+            "the service sent a token with an expires_in that is no number of seconds");
+    *seconds = strtoll(text, NULL, 10);
+    return RESULT_OK;
 }
 
 static enum result read_token(const struct api_question *question, const struct reply *reply,
@@ -206,7 +208,6 @@ static enum result read_token(const struct api_question *question, const struct 
         answer->expires_at = claims.exp;
     answer->token = mem_copy(token);
     answer->token_type = mem_copy(json_string(body, "token_type"));
-    answer->password_days = -1;
     /* 0 to ten years of days: more is no policy. */
     if (json_integer(body, "number_of_days_left", &days) && days >= 0 && days <= 3650)
         answer->password_days = (int)days;
@@ -237,7 +238,7 @@ static enum result read_refusal(const struct api_question *question, const struc
 
 static bool says_no(const struct cJSON *body)
 {
-    return body != NULL && json_member(body, "success") != NULL && !json_is_true(body, "success");
+    return json_member(body, "success") != NULL && !json_is_true(body, "success");
 }
 
 static enum result read_success(const struct api_question *question, const struct reply *reply,
@@ -249,32 +250,30 @@ static enum result read_success(const struct api_question *question, const struc
                          "the answer of %s (HTTP %ld) is not a JSON object: check the API URL",
                          question->host, answer->status);
     answer->rejected = says_no(body);
-    if (says_no(body))
-        return read_refusal(question, body, answer, error);
-    return read_token(question, reply, body, answer, error);
+    return answer->rejected ? read_refusal(question, body, answer, error)
+                            : read_token(question, reply, body, answer, error);
 }
 
 static enum result read_failure(const struct api_question *question, const struct cJSON *body,
                                 struct api_answer *answer, struct error *error)
 {
     long status = answer->status;
+    bool is_busy = status == 408 || status == 425 || status == 429;
     char *said;
 
     /* Any of these may count towards a lock of the account. */
-    answer->rejected = question->operation == API_LOGIN && status != 408 && status != 425 &&
-                       status != 429 && ((status >= 400 && status <= 499) || says_no(body));
+    answer->rejected = question->operation == API_LOGIN && !is_busy &&
+                       ((status >= 400 && status <= 499) || says_no(body));
     if (status == 400 || status == 401 || status == 403 || status == 422)
         return read_refusal(question, body, answer, error);
     said = service_text(question, body);
-    if (status == 408 || status == 425 || status == 429 || (status >= 500 && status <= 599))
+    if (is_busy || (status >= 500 && status <= 599))
         error_set(error, RESULT_TEMPORARY, "%s answered HTTP %ld%s", question->host, status, said);
-    else if (status >= 300 && status <= 399)
-        error_set(error, RESULT_PROTOCOL,
-                  "%s answered HTTP %ld, a redirect, which is not followed: check the API URL%s",
-                  question->host, status, said);
     else
-        error_set(error, RESULT_PROTOCOL, "%s answered HTTP %ld: check the API URL%s",
-                  question->host, status, said);
+        error_set(error, RESULT_PROTOCOL, "%s answered HTTP %ld%s: check the API URL%s",
+                  question->host, status,
+                  status >= 300 && status <= 399 ? ", a redirect, which is not followed" : "",
+                  said);
     mem_free(said);
     return error->result;
 }
@@ -282,14 +281,10 @@ static enum result read_failure(const struct api_question *question, const struc
 enum result api_read(const struct api_question *question, const struct reply *reply,
                      struct api_answer *answer, struct error *error)
 {
-    struct cJSON *body = NULL;
+    struct cJSON *body = json_parse_object(buffer_text(&reply->body), reply->body.len);
     enum result result;
 
-    memset(answer, 0, sizeof *answer);
-    answer->status = reply->status;
-    answer->password_days = -1;
-    if (reply->body.len > 0)
-        body = json_parse_object(reply->body.data, reply->body.len);
+    *answer = (struct api_answer){.status = reply->status, .password_days = -1};
     answer->retry_after_s = retry_after_s(reply, body);
     if (reply->status >= 200 && reply->status <= 299)
         result = read_success(question, reply, body, answer, error);

@@ -168,7 +168,7 @@ static void check_hidden(const char *given, const char *needle, const char *expe
 {
     char *text = mem_copy(given);
 
-    text_hide(&text, needle);
+    text_hide(&text, needle, "");
     CHECK_STR(text, expected);
     mem_free(text);
 }
