@@ -20,73 +20,58 @@
 /* What login works with, beyond the options. */
 struct login {
     const struct options *options;
-    struct profile before; /* the cached profile, empty if there is none or it cannot be used */
+    struct renew_wish wish;
+    struct renewal r; /* until it is run, its profile is what was cached before */
     struct buffer email, password, token;
     char *password_file; /* absolute */
-    char *name, *path;   /* the cache's */
-    int64_t deadline_ms;
-    struct renew_wish wish;
-    struct error error;
+    char *token_command;
 };
 
-/* What is cached now: the e-mail, the API and a remembered source come from there. */
+/* What is cached now: the e-mail, the API and a remembered source come from there; not, if it
+ * cannot be used. */
 static enum result read_before(struct login *login)
 {
-    struct cache cache;
-    enum result result;
+    struct cache *cache = &login->r.cache;
+    enum result result = login->r.error.result; /* renew_begin()'s */
 
-    result = cache_open(&cache, command_profile(login->options), login->options->file,
-                        &login->error);
-    login->name = mem_copy(cache.name);
-    login->path = mem_copy(cache.path);
-    if (result == RESULT_OK) {
-        result = cache_read(&cache, &login->before, &login->error);
-        if (result == RESULT_NO_TOKEN ||
-            (result == RESULT_LOCAL && cache.is_ours && !cache.is_later) ||
-            login->options->no_cache)
-            result = RESULT_OK;
-    }
-    /* The machine will read no cache then: what it says of the API goes with the wish. */
-    if (result == RESULT_OK && login->options->no_cache && login->wish.api_url == NULL &&
-        login->before.api_url != NULL) {
-        result = url_check(login->before.api_url, &login->error) == RESULT_OK ? RESULT_OK
-                                                                              : RESULT_LOCAL;
-        login->wish.api_url = login->before.api_url;
-    }
-    cache_close(&cache);
-    return result;
+    if (result != RESULT_OK)
+        return result;
+    result = cache_read(cache, &login->r.profile, &login->r.error);
+    if (result == RESULT_LOCAL && (!cache->is_ours || cache->is_later) && !login->options->no_cache)
+        return result;
+    return login->r.error.result = RESULT_OK;
 }
 
 static enum result ask_email(struct login *login)
 {
     int64_t asked_ms = clock_monotonic_ms();
 
-    if (source_ask("Login ID (e-mail): ", true, &login->email, &login->error) != RESULT_OK) {
-        if (login->error.result == RESULT_USAGE)
-            error_set(&login->error, RESULT_USAGE,
+    if (source_ask("Login ID (e-mail): ", true, &login->email, &login->r.error) != RESULT_OK) {
+        if (login->r.error.result == RESULT_USAGE)
+            error_set(&login->r.error, RESULT_USAGE,
                       "no login ID: give --email, or log in at a terminal");
-        return login->error.result;
+        return login->r.error.result;
     }
     if (login->email.len == 0)
-        return error_set(&login->error, RESULT_USAGE, "no login ID was given");
-    login->deadline_ms += clock_monotonic_ms() - asked_ms;
+        return error_set(&login->r.error, RESULT_USAGE, "no login ID was given");
+    login->r.deadline_ms += clock_monotonic_ms() - asked_ms;
     return RESULT_OK;
 }
 
 static enum result find_email(struct login *login)
 {
-    const char *email = login->options->email;
+    const char *cached = login->r.profile.email;
 
-    if (email == NULL)
-        email = login->before.email;
-    if (email == NULL) {
-        if (ask_email(login) != RESULT_OK)
-            return login->error.result;
-        email = login->email.data;
+    login->wish.email = login->options->email;
+    if (login->wish.email == NULL) {
+        if (cached != NULL)
+            buffer_put(&login->email, cached); /* which is read again */
+        else if (ask_email(login) != RESULT_OK)
+            return login->r.error.result;
+        login->wish.email = buffer_text(&login->email);
     }
-    if (!text_is_utf8(email)) /* JSON texts are: it could not be sent as it is */
-        return error_set(&login->error, RESULT_USAGE, "the login ID is not UTF-8 text");
-    login->wish.email = email;
+    if (!text_is_utf8(login->wish.email)) /* JSON texts are: it could not be sent as it is */
+        return error_set(&login->r.error, RESULT_USAGE, "the login ID is not UTF-8 text");
     return RESULT_OK;
 }
 
@@ -95,7 +80,7 @@ static enum result remember_file(struct login *login, const char *path)
 {
     login->wish.password_file = login->password_file = process_absolute_path(path);
     if (login->password_file == NULL)
-        return error_set(&login->error, RESULT_LOCAL,
+        return error_set(&login->r.error, RESULT_LOCAL,
                          "cannot tell where the password file '%s' is: give its whole path", path);
     return RESULT_OK;
 }
@@ -104,9 +89,9 @@ static enum result read_password_file(struct login *login, const char *path)
 {
     struct source_file file;
 
-    if (source_read_file(path, login->deadline_ms, &login->password, &file, &login->error) !=
+    if (source_read_file(path, login->r.deadline_ms, &login->password, &file, &login->r.error) !=
         RESULT_OK)
-        return login->error.result;
+        return login->r.error.result;
     if (file.exposed)
         msg_warn("others can read the password file: chmod 600 '%s'", path);
     /* What a shell's <(...) gives cannot be read again, and what /dev/stdin is depends on who asks:
@@ -119,63 +104,65 @@ static enum result read_password_file(struct login *login, const char *path)
 
 static enum result run_password_command(struct login *login, const char *command)
 {
-    enum result result = source_run(command, "the password command", login->name,
-                                    login->deadline_ms, &login->password, &login->error);
+    enum result result = source_run(command, "the password command", login->r.cache.name,
+                                    login->r.deadline_ms, &login->password, &login->r.error);
 
-    return result != RESULT_OK ? result
-                               : source_check(&login->password,
-                                              "the output of the password command", &login->error);
+    return result != RESULT_OK
+               ? result
+               : source_check(&login->password, "the output of the password command",
+                              &login->r.error);
 }
 
 /* A remembered source is another's if the account or the host is another. */
 static bool is_same_account(const struct login *login)
 {
-    return login->before.email != NULL &&
-           profile_is_of(&login->before, login->wish.email,
-                         profile_api_url(&login->before, login->wish.api_url));
+    return login->r.profile.email != NULL &&
+           profile_is_of(&login->r.profile, login->wish.email,
+                         profile_api_url(&login->r.profile, login->wish.api_url));
 }
 
 /* The remembered password of this account was refused, and none was accepted since. */
 static bool is_guarded(const struct login *login)
 {
-    return is_same_account(login) && profile_login_was_refused(&login->before);
+    return is_same_account(login) && profile_login_was_refused(&login->r.profile);
 }
 
 static enum result ask_password(struct login *login)
 {
     bool was_refused = !login->options->forget_source && !login->options->no_cache &&
                        is_guarded(login);
-    char *host = command_host(&login->before, login->wish.api_url);
+    char *host = command_host(&login->r.profile, login->wish.api_url);
     char *prompt = mem_format("Password of %s at %s%s: ", login->wish.email, host,
                               was_refused ? " (the remembered one was refused)" : "");
     char when[CLOCK_TEXT_SIZE];
     int64_t asked_ms = clock_monotonic_ms();
-    enum result result = source_ask(prompt, false, &login->password, &login->error);
+    enum result result = source_ask(prompt, false, &login->password, &login->r.error);
 
-    login->deadline_ms += clock_monotonic_ms() - asked_ms;
+    login->r.deadline_ms += clock_monotonic_ms() - asked_ms;
     mem_free(prompt);
     mem_free(host);
     if (result == RESULT_USAGE && was_refused) {
-        error_set(&login->error, RESULT_REFUSED, "no password");
-        return advice_append_login(&login->error, login->name, login->path, &login->before);
+        error_set(&login->r.error, RESULT_REFUSED, "no password");
+        return advice_append_login(&login->r.error, login->r.cache.name, login->r.cache.path,
+                                   &login->r.profile);
     }
     if (result == RESULT_USAGE)
-        return error_set(&login->error, RESULT_USAGE,
+        return error_set(&login->r.error, RESULT_USAGE,
                          "no password: give --password-stdin, --password-file or "
                          "--password-command, or log in at a terminal");
     if (result != RESULT_OK)
         return result;
     login->wish.password_was_typed = true;
-    if (decide_pause_s(&login->before, clock_epoch_s()) > 0)
+    if (decide_pause_s(&login->r.profile, clock_epoch_s()) > 0)
         msg_warn("the service asked to be left alone until %s",
-                 clock_format(login->before.retry_at, when));
-    return source_check(&login->password, "the password", &login->error);
+                 clock_format(login->r.profile.retry_at, when));
+    return source_check(&login->password, "the password", &login->r.error);
 }
 
 static enum result choose_password(struct login *login)
 {
     const struct options *o = login->options;
-    const struct profile *before = &login->before;
+    const struct profile *before = &login->r.profile;
     /* What was refused is sent again when a person names it again, not by a login in a crontab.
      * Without the cache a refusal could not be noted. */
     bool may_use_remembered = !o->forget_source && !o->no_cache && is_same_account(login) &&
@@ -185,10 +172,10 @@ static enum result choose_password(struct login *login)
     if (o->password_stdin) {
         static const char what[] = "the password on stdin";
 
-        if (source_read_line(STDIN_FILENO, what, login->deadline_ms, &login->password,
-                             &login->error) != RESULT_OK)
-            return login->error.result;
-        return source_check(&login->password, what, &login->error);
+        if (source_read_line(STDIN_FILENO, what, login->r.deadline_ms, &login->password,
+                             &login->r.error) != RESULT_OK)
+            return login->r.error.result;
+        return source_check(&login->password, what, &login->r.error);
     }
     if (o->password_file != NULL)
         return read_password_file(login, o->password_file);
@@ -202,6 +189,7 @@ static enum result choose_password(struct login *login)
     return RESULT_OK;
 }
 
+/* command: NULL for stdin. */
 static enum result find_token(struct login *login, const char *command)
 {
     login->wish.goal = RENEW_GOAL_IMPORT;
@@ -210,19 +198,20 @@ static enum result find_token(struct login *login, const char *command)
     login->wish.password_command = login->options->password_command;
     if (login->options->password_file != NULL &&
         remember_file(login, login->options->password_file) != RESULT_OK)
-        return login->error.result;
+        return login->r.error.result;
     if (command == NULL) {
-        if (source_read_all(STDIN_FILENO, "the token on stdin", login->deadline_ms, &login->token,
-                            &login->error) != RESULT_OK)
-            return login->error.result;
-        return token_clean(&login->token, "the token on stdin", &login->error);
+        if (source_read_all(STDIN_FILENO, "the token on stdin", login->r.deadline_ms, &login->token,
+                            &login->r.error) != RESULT_OK)
+            return login->r.error.result;
+        return token_clean(&login->token, "the token on stdin", &login->r.error);
     }
-    login->wish.token_command = command;
-    if (source_run(command, "the token command", login->name, login->deadline_ms, &login->token,
-                   &login->error) != RESULT_OK)
-        return login->error.result;
-    if (token_clean(&login->token, "the output of the token command", &login->error) != RESULT_OK)
-        return login->error.result = RESULT_LOCAL; /* a source that failed, no call that is wrong */
+    login->wish.token_command = login->token_command = mem_copy(command);
+    if (source_run(command, "the token command", login->r.cache.name, login->r.deadline_ms,
+                   &login->token, &login->r.error) != RESULT_OK)
+        return login->r.error.result;
+    if (token_clean(&login->token, "the output of the token command", &login->r.error) != RESULT_OK)
+        return login->r.error.result =
+                   RESULT_LOCAL; /* a source that failed, no call that is wrong */
     return RESULT_OK;
 }
 
@@ -263,36 +252,33 @@ static void tell(const struct renewal *r)
 static int log_in_or_import(struct login *login)
 {
     const struct options *o = login->options;
-    char *host = command_host(&login->before, login->wish.api_url), when[CLOCK_TEXT_SIZE];
-    enum result result;
-    struct renewal r;
+    struct renewal *r = &login->r;
+    char *host = command_host(&r->profile, login->wish.api_url), when[CLOCK_TEXT_SIZE];
+    bool was_guarded = is_guarded(login);
+    int64_t refused_at = r->profile.unattended_login_at;
+    enum result result = command_renew(o, r, host);
     int code = 0;
 
-    login->wish.timeout_ms = login->deadline_ms - clock_monotonic_ms();
-    renew_begin(&r, &login->wish, command_profile(o), o->file);
-    result = command_renew(o, &r, host);
     mem_free(host);
     if (result != RESULT_OK) {
-        code = command_fail(&r.error);
+        code = command_fail(&r->error);
     } else {
-        tell(&r);
+        tell(r);
         if (login->wish.goal == RENEW_GOAL_LOGIN && login->wish.password_file == NULL &&
-            login->wish.password_command == NULL && is_guarded(login) &&
-            profile_has_source(&r.profile))
+            login->wish.password_command == NULL && was_guarded && profile_has_source(&r->profile))
             msg_warn("the remembered password was refused on %s: if it is not this one, correct it "
                      "at its source, or login --forget-source",
-                     clock_format(login->before.unattended_login_at, when));
-        command_warn(&r);
+                     clock_format(refused_at, when));
+        command_warn(r);
     }
     /* A token that is stored but perhaps not on the disk is printed all the same. */
-    if ((o->print || o->no_cache) && (result == RESULT_OK || r.outcome.stored)) {
-        int printed = command_print(r.profile.token);
+    if ((o->print || o->no_cache) && (result == RESULT_OK || r->outcome.stored)) {
+        int printed = command_print(r->profile.token);
 
         code = code != 0 ? code : printed;
     }
     if (!login->wish.no_cache)
-        token_file_sweep(&r.cache);
-    renew_end(&r);
+        token_file_sweep(&r->cache);
     return code;
 }
 
@@ -306,22 +292,22 @@ int cmd_login(const struct options *options)
         .token = BUFFER(CHILD_LINE_MAX),
     };
     const char *token_command = options->token_command;
+    struct error error;
     enum result result;
     int code;
 
+    if (check_options(options, &error) != RESULT_OK)
+        return command_fail(&error);
     signals_catch(); /* a password command must not outlive us */
-    profile_init(&login.before);
-    login.deadline_ms = clock_monotonic_ms() + login.wish.timeout_ms;
     login.wish.goal = RENEW_GOAL_LOGIN;
     login.wish.no_cache = options->no_cache;
     login.wish.forget_source = options->forget_source;
-    result = check_options(options, &login.error);
-    if (result == RESULT_OK)
-        result = read_before(&login);
+    renew_begin(&login.r, &login.wish, command_profile(options), options->file);
+    result = read_before(&login);
     if (token_command == NULL && options->email == NULL && !options->password_stdin &&
         options->password_file == NULL && options->password_command == NULL &&
         !options->forget_source)
-        token_command = login.before.token_command;
+        token_command = login.r.profile.token_command;
     if (result == RESULT_OK && (options->token_stdin || token_command != NULL)) {
         result = find_token(&login, options->token_stdin ? NULL : token_command);
     } else if (result == RESULT_OK) {
@@ -329,13 +315,12 @@ int cmd_login(const struct options *options)
         if (result == RESULT_OK)
             result = choose_password(&login);
     }
-    code = result == RESULT_OK ? log_in_or_import(&login) : command_fail(&login.error);
-    profile_clear(&login.before);
+    code = result == RESULT_OK ? log_in_or_import(&login) : command_fail(&login.r.error);
+    renew_end(&login.r);
     buffer_clear(&login.email);
     buffer_clear(&login.password);
     buffer_clear(&login.token);
     mem_free(login.password_file);
-    mem_free(login.name);
-    mem_free(login.path);
+    mem_free(login.token_command);
     return code;
 }

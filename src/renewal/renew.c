@@ -120,7 +120,7 @@ enum result renew_note(struct renewal *r, enum result result)
     struct error before = r->error;
     bool stored;
 
-    if (!r->learnt || r->profile.json == NULL || cache_changed(&r->cache) ||
+    if (!r->learnt || r->wish->no_cache || r->profile.json == NULL || cache_changed(&r->cache) ||
         !profile_is_of(&r->profile, r->wish->email, api_url))
         return result;
     if ((r->cache.temp_fd >= 0 || renew_prepare(r) == RESULT_OK) &&
