@@ -134,7 +134,7 @@ MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .PHONY: all objects units fuzzers FORCE deps demo check check-long faults check-asan \
-  check-tsan check-valgrind lint coverage mutants fuzz bench install uninstall dist clean help
+  check-tsan check-valgrind lint coverage mutants fuzz bench install uninstall dist deb check-deb clean help
 
 all: $(PROG) ## build build/servetel-auth (the default)
 objects: $(OBJ)
@@ -372,6 +372,77 @@ dist: ## build/servetel-auth-VERSION.tar.gz and its SHA256SUMS
 	@gzip -9nf build/$(NAME).tar
 	@cd build && { sha256sum $(NAME).tar.gz 2>/dev/null || shasum -a 256 $(NAME).tar.gz; } >SHA256SUMS
 	@echo build/$(NAME).tar.gz build/SHA256SUMS
+
+# ---- A package for Debian -----------------------------------------------------------------------
+
+DEB_ARCH = $(call once,DEB_ARCHITECTURE,dpkg --print-architecture)
+DEB = $(BUILD)/servetel-auth_$(VERSION)_$(DEB_ARCH).deb
+DEB_ROOT = $(BUILD)/deb/root
+DEB_DOC = $(DEB_ROOT)/usr/share/doc/servetel-auth
+DEB_MAINTAINER ?= the servetel-auth authors <servetel-auth@localhost>
+# dpkg-shlibdeps finds what the program is linked with, but not what it opens: libcurl, from the
+# version on that the program is built against. Other distributions' names for it provide this one.
+DEB_OPENED = libcurl4 (>= 7.85)
+define DEB_CONTROL
+Package: servetel-auth
+Version: $(VERSION)
+Architecture: $(DEB_ARCH)
+Maintainer: $(DEB_MAINTAINER)
+Section: utils
+Priority: optional
+Recommends: ca-certificates
+Description: obtain, renew and hand out tokens for Servetel's API
+ Logs in to Servetel's cloud telephony API, keeps the token that it gives in a
+ file that only its owner can read, renews it in time, and hands it to shells,
+ scripts and cron, without ever showing the password or losing a token.
+endef
+define DEB_COPYRIGHT
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: *
+Copyright: 2026 the servetel-auth authors
+License: Expat
+endef
+define DEB_CHANGELOG
+servetel-auth ($(VERSION)) unstable; urgency=low
+
+  * As its README tells.
+
+endef
+export DEB_CONTROL DEB_COPYRIGHT DEB_CHANGELOG
+
+# The commit's time, or, in what `dist` packed, its Makefile's: the same input gives the same bytes.
+deb: ## build/servetel-auth_VERSION_ARCHITECTURE.deb
+	@$(DEPS) compile build deb
+	@$(MAKE) all
+	@umask 022; rm -rf $(BUILD)/deb && mkdir -p $(DEB_ROOT)/DEBIAN $(BUILD)/deb/debian
+	@$(MAKE) -s install DESTDIR=$(DEB_ROOT) PREFIX=/usr \
+	  ZSHCOMPDIR=/usr/share/zsh/vendor-completions
+	@strip --strip-unneeded --remove-section=.comment --remove-section=.note \
+	  $(DEB_ROOT)/usr/bin/servetel-auth
+	@set -e; umask 022; \
+	epoch=$${SOURCE_DATE_EPOCH:-`git log -1 --format=%ct 2>/dev/null || stat -c %Y Makefile`}; \
+	export SOURCE_DATE_EPOCH=$$epoch; \
+	find $(DEB_ROOT)/usr/share/man -type f -exec gzip -9n {} +; \
+	{ printf '%s\n' "$$DEB_CHANGELOG"; \
+	  echo " -- $(DEB_MAINTAINER)  `LC_ALL=C date -u -R -d @$$epoch`"; } | \
+	  gzip -9n >$(DEB_DOC)/changelog.gz; \
+	{ printf '%s\n' "$$DEB_COPYRIGHT"; sed -e '1,4d' -e 's/^$$/./' -e 's/^/ /' LICENSE; } \
+	  >$(DEB_DOC)/copyright; \
+	printf 'Source: servetel-auth\n\nPackage: servetel-auth\nArchitecture: any\n' >$(BUILD)/deb/debian/control; \
+	linked=`cd $(BUILD)/deb && dpkg-shlibdeps -O -eroot/usr/bin/servetel-auth`; \
+	{ printf '%s\n' "$$DEB_CONTROL" | sed "/^Section/i Depends: $${linked#*=}, $(DEB_OPENED)"; \
+	  find $(DEB_ROOT)/usr -type f -printf '%s\n' | \
+	    awk '{ kib += int($$1 / 1024) + 1 } END { print "Installed-Size: " kib }'; } \
+	  >$(DEB_ROOT)/DEBIAN/control; \
+	(cd $(DEB_ROOT) && find usr -type f | LC_ALL=C sort | xargs md5sum) >$(DEB_ROOT)/DEBIAN/md5sums; \
+	dpkg-deb --root-owner-group -Zxz --build $(DEB_ROOT) $(DEB) >/dev/null
+	@echo $(DEB)
+
+check-deb: ## install, use and purge that package in a bare system (as root, from the mirror of apt)
+	@$(DEPS) compile build check deb check-deb
+	@$(MAKE) deb
+	@TEST_DEB='$(abspath $(DEB))' TEST_TIMEOUT=1800 tests/run --bin-dir $(BUILD) tests/deb.bats
 
 clean: ## remove build/
 	rm -rf build

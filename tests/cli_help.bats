@@ -11,7 +11,10 @@ setup_file() { server_start; }
 
 teardown_file() { server_stop; }
 
-setup() { test_setup; }
+setup() {
+    test_setup
+    cd "$HOME" || return
+}
 
 teardown() { test_teardown; }
 

@@ -53,6 +53,10 @@ tsan                 tsan               gcc                  libtsan            
 coverage             gcovr              gcovr                gcovr              gcovr             gcovr           gcovr               gcovr
 valgrind,bench       valgrind           valgrind             valgrind           valgrind          valgrind        -                   valgrind
 bench                hyperfine          hyperfine            hyperfine          hyperfine         hyperfine       hyperfine           hyperfine
+deb                  dpkg-shlibdeps      dpkg-dev             -                  -                 -               -                   dpkg-shlibdeps, finds what a package depends on
+deb                  strip               binutils             binutils           binutils          binutils        -                   strip, for the package
+check-deb            debootstrap         debootstrap          -                  -                 -               -                   debootstrap, makes a bare system
+check-deb            lintian             lintian              -                  -                 -               -                   lintian, looks at the package
 bench                nginx              nginx-light          nginx              nginx             nginx           nginx               nginx, real TLS in front
 '
 
@@ -110,14 +114,14 @@ $table
 EOT
 }
 
-# sudo may ask for a password only where somebody can answer.
+# Nothing is asked: where sudo wants a password, a person is told what to paste.
 can_install()
 {
     case $manager in
     none) return 1 ;;
     brew) return 0 ;;
     esac
-    [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null; }
+    [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null
 }
 
 as_root()
@@ -147,28 +151,46 @@ install_packages()
     }
 }
 
+# As a person would type it.
 install_command()
 {
     case $manager in
-    apk) echo "apk add" ;;
-    pacman) echo "pacman -S" ;;
-    *) echo "$manager install" ;;
+    apt-get) set -- apt-get install -y --no-install-recommends "$@" ;;
+    dnf) set -- dnf install -y "$@" ;;
+    apk) set -- apk add "$@" ;;
+    pacman) set -- pacman -S --needed "$@" ;;
+    brew) set -- brew install "$@" ;;
     esac
+    if [ "$manager" = brew ] || [ "$(id -u)" -eq 0 ]; then
+        echo "$*"
+    elif command -v sudo >/dev/null; then
+        echo "sudo $*"
+    else
+        echo "su -c '$*'"
+    fi
 }
 
-tell()
+# What is missing and what it is for; its packages are in $packages.
+name_missing()
 {
+    packages=$(echo "$missing" | awk 'NF && !seen[$2]++ { print $2 }')
     while read -r proof package what; do
-        [ -n "$proof" ] || continue
-        if [ "$manager" = none ]; then
-            echo "$what not found: $proof"
-        else
-            echo "$what not found: $(install_command) $package (or run make deps)"
-        fi
-    done >&2 <<EOT
+        [ -z "$proof" ] || echo "  $what"
+    done <<EOT
 $missing
 EOT
 }
+
+# shellcheck disable=SC2086 # a list of words
+tell()
+{
+    echo "missing on this machine, for: $wanted"
+    name_missing
+    if [ "$manager" != none ]; then
+        echo "This installs it:"
+        install_command $packages
+    fi
+} >&2
 
 only_tell=false
 if [ "${1-}" = --tell ]; then
@@ -193,10 +215,11 @@ if $only_tell; then
 fi
 
 if can_install; then
-    packages=$(echo "$missing" | awk 'NF && !seen[$2]++ { print $2 }')
+    echo "installing what is missing on this machine, for: $wanted" >&2
+    name_missing >&2
     # shellcheck disable=SC2086 # a list of words
     set -- $packages
-    echo "installing $*" >&2
+    install_command "$@" >&2
     case $manager in
     apt-get) as_root apt-get -qq update || echo "apt-get update failed, going on" ;;
     apk) as_root apk update -q || echo "apk update failed, going on" ;;

@@ -90,7 +90,7 @@ make_three() {
 
 @test "where it cannot be told whether there was a token, logout is 7" {
     local ordinary=()
-    [ "$(id -u)" != 0 ] || ordinary=(setpriv --bounding-set=-dac_override,-dac_read_search)
+    [ "$(id -u)" != 0 ] || ordinary=(setpriv --bounding-set '-dac_override,-dac_read_search')
     "${ordinary[@]}" true 2>/dev/null || skip 'root sees all, and there is no setpriv'
     write_cache
     chmod 000 "$DIR"

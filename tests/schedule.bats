@@ -226,8 +226,8 @@ as_crontab() {
     cat >"$HOME/bin/crontab" <<'EOT'
 #!/bin/sh
 case $1 in
--l) cat "$HOME/crontab" 2>/dev/null || { echo "no crontab for you" >&2; exit 1; } ;;
--) cat >"$HOME/crontab.new" && mv "$HOME/crontab.new" "$HOME/crontab" ;;
+-l) cat "$HOME/tab" 2>/dev/null || { echo "no crontab for you" >&2; exit 1; } ;;
+-) cat >"$HOME/tab.new" && mv "$HOME/tab.new" "$HOME/tab" ;;
 esac
 EOT
     chmod 755 "$HOME/bin/crontab"
@@ -242,26 +242,26 @@ EOT
     install="$(grep -v 'servetel-auth login' <<<"$install")"
     capture sh -c "$install"
     assert_done
-    assert_equal "$(cat crontab)" "$(schedule cron)"
+    assert_equal "$(cat tab)" "$(schedule cron)"
     for shell in sh bash zsh; do
         command -v "$shell" >/dev/null || continue
         capture "$shell" -c "$install"
         assert_done
-        assert_equal "$(cat crontab)" "$(schedule cron)"
+        assert_equal "$(cat tab)" "$(schedule cron)"
     done
     # Others', another profile's whose name begins alike, and an older line of this one.
-    { echo '# mine'; echo '5 4 * * * true'; schedule cron -p default-2; schedule cron --min-ttl 20m; } >crontab
+    { echo '# mine'; echo '5 4 * * * true'; schedule cron -p default-2; schedule cron --min-ttl 20m; } >tab
     capture sh -c "$install"
     assert_done
-    assert_equal "$(cat crontab)" \
+    assert_equal "$(cat tab)" \
         "$(echo '# mine'; echo '5 4 * * * true'; schedule cron -p default-2; schedule cron)"
     # What cannot be scheduled takes nothing away.
-    cp crontab before
+    cp tab before
     server_issue '{"ttl":null}' >token
     servetel-auth login -q --token-stdin <token
     capture sh -c "$install"
     [ "$status" != 0 ]
-    cmp crontab before
+    cmp tab before
 }
 
 @test "stderr says by when a person must log in: no source, a source, --all, a permanent token" {
