@@ -6,14 +6,14 @@
 load helper
 
 setup_file() {
-    [ -n "${TEST_DEB:-}" ] || skip 'make check-deb runs these'
-    server_start
+    [ -z "${TEST_DEB:-}" ] || server_start
     export BARE="$BATS_FILE_TMPDIR/bare"
 }
 
 teardown_file() { [ -z "${SERVER_PID:-}" ] || server_stop; }
 
 setup() {
+    [ -n "${TEST_DEB:-}" ] || skip 'make check-deb runs these'
     test_setup
     cd "$HOME" || return
 }
