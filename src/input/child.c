@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,16 +22,6 @@
 #define LOOK_MS 20
 
 extern char **environ;
-
-/* Whether the user sits at a terminal that this process may use. */
-static bool has_terminal(void)
-{
-    int fd = fd_open("/dev/tty", O_RDWR | O_NOCTTY);
-    bool foreground = fd >= 0 && tcgetpgrp(fd) == getpgrp();
-
-    fd_close(&fd);
-    return foreground;
-}
 
 char **child_environment(const char *const *extra)
 {
@@ -53,26 +46,81 @@ char **child_environment(const char *const *extra)
     return merged;
 }
 
+/* ---- the terminal ---- */
+
+/* A command has a process group of its own, and is in the terminal's foreground if we are: it may
+ * have to ask the person. */
+struct terminal {
+    int fd; /* -1: there is none */
+    bool lent;
+    struct termios modes; /* before that */
+};
+
+/* One command at a time has it: --all runs many. */
+static atomic_bool lent;
+
+/* From the background, without being stopped for it. Between fork and exec, too. */
+static void set_foreground(int tty, pid_t group, const struct termios *modes)
+{
+    sigset_t output, before;
+
+    sigemptyset(&output);
+    sigaddset(&output, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &output, &before);
+    tcsetpgrp(tty, group);
+    if (modes != NULL)
+        tcsetattr(tty, TCSANOW, modes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Claims it for a command that is about to be put into the foreground. */
+static void lend_terminal(struct terminal *terminal)
+{
+    if (terminal->fd < 0 || tcgetpgrp(terminal->fd) != getpgrp() || atomic_exchange(&lent, true))
+        return;
+    terminal->lent = true;
+    tcgetattr(terminal->fd, &terminal->modes);
+}
+
+/* A shell may have given it to somebody else meanwhile. */
+static void take_terminal_back(struct terminal *terminal, pid_t group)
+{
+    if (!terminal->lent)
+        return;
+    if (tcgetpgrp(terminal->fd) == group)
+        set_foreground(terminal->fd, getpgrp(), &terminal->modes);
+    terminal->lent = false;
+    atomic_store(&lent, false);
+}
+
+/* ---- running ---- */
+
 /* What runs. Owned by child_run(). */
 struct running {
     const struct child *child;
     pid_t pid; /* 0 when it has ended */
-    bool own_group;
+    struct terminal terminal;
     int out_fd, in_fd; /* -1 when closed */
     size_t input_done;
     bool line_ended, line_too_long;
     int status; /* as from waitpid, once it ended */
 };
 
+static void put_into_group(const struct running *running, pid_t pid)
+{
+    setpgid(pid, pid);
+    if (running->terminal.lent)
+        set_foreground(running->terminal.fd, pid, NULL);
+}
+
 /* Between fork and exec in a program that may have threads: system calls only. */
-static _Noreturn void become_shell(const char *command, char **environment, int in, int out,
-                                   bool own_group)
+static _Noreturn void become_shell(const struct running *running, char **environment, int in,
+                                   int out)
 {
     char shell[] = "sh", option[] = "-c";
-    char *argv[] = {shell, option, (char *)(uintptr_t)command, NULL};
+    char *argv[] = {shell, option, (char *)(uintptr_t)running->child->command, NULL};
 
-    if (own_group)
-        setpgid(0, 0);
+    put_into_group(running, getpid());
     process_restore();
     if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
         execve("/bin/sh", argv, environment);
@@ -86,6 +134,7 @@ static enum result start(struct running *running, const struct child *child, str
     char **merged;
 
     *running = (struct running){.child = child, .pid = -1, .out_fd = -1, .in_fd = -1};
+    running->terminal.fd = fd_open("/dev/tty", O_RDWR | O_NOCTTY);
     if (child->input == NULL)
         in[0] = fd_open("/dev/null", O_RDONLY);
     else if (fd_pipe(in) == 0)
@@ -94,13 +143,12 @@ static enum result start(struct running *running, const struct child *child, str
         fcntl(out[1], F_SETFL, 0);
     if (in[0] >= 0 && (!wants_output || out[0] >= 0)) {
         merged = child_environment(child->environment);
-        running->own_group = !has_terminal();
+        lend_terminal(&running->terminal);
         running->pid = fork();
         if (running->pid == 0)
-            become_shell(child->command, merged, in[0], wants_output ? out[1] : STDERR_FILENO,
-                         running->own_group);
-        if (running->pid > 0 && running->own_group)
-            setpgid(running->pid, running->pid); /* whichever of the two comes first */
+            become_shell(running, merged, in[0], wants_output ? out[1] : STDERR_FILENO);
+        if (running->pid > 0)
+            put_into_group(running, running->pid); /* whichever of the two comes first */
         mem_free(merged);
     }
     number = errno;
@@ -165,15 +213,43 @@ static void drain(struct running *running)
     }
 }
 
+/* It was stopped: by ^Z, or because it wants the terminal, which another command of ours may have,
+ * or nobody here. As it would have been without the command's group, all of ours is stopped as
+ * well, where there is a shell that sees it. */
+static void resume(struct running *running)
+{
+    bool typed = WSTOPSIG(running->status) == SIGTSTP;
+
+    take_terminal_back(&running->terminal, running->pid);
+    if (typed || (!lent && tcgetpgrp(running->terminal.fd) != getpgrp()))
+        kill(0, SIGTSTP);
+    lend_terminal(&running->terminal);
+    put_into_group(running, running->pid);
+    kill(-running->pid, SIGCONT);
+}
+
 /* True once it ended. Reaped first, drained after: what a dead command had printed is all there. A
  * grandchild that keeps the pipe open is not waited for. */
 static bool has_ended(struct running *running)
 {
+    struct terminal *terminal = &running->terminal;
+    int number = 0;
+
     feed(running);
-    if (waitpid(running->pid, &running->status, WNOHANG) != running->pid) {
+    if (waitpid(running->pid, &running->status, WNOHANG | WUNTRACED) != running->pid) {
         drain(running);
         return false;
     }
+    if (WIFSTOPPED(running->status)) {
+        if (terminal->fd >= 0 && WSTOPSIG(running->status) != SIGSTOP)
+            resume(running);
+        return false;
+    }
+    if (terminal->lent && WIFSIGNALED(running->status))
+        number = WTERMSIG(running->status);
+    take_terminal_back(terminal, running->pid);
+    if (number == SIGINT || number == SIGQUIT || number == SIGHUP)
+        kill(0, number); /* the terminal's: it was meant for all of us */
     running->pid = 0;
     drain(running);
     return true;
@@ -198,10 +274,12 @@ static enum result judge(const struct running *running, struct error *error)
 static void end(struct running *running)
 {
     if (running->pid > 0) {
-        kill(running->own_group ? -running->pid : running->pid, SIGKILL);
+        kill(-running->pid, SIGKILL);
         while (waitpid(running->pid, &running->status, 0) < 0 && errno == EINTR)
             continue;
     }
+    take_terminal_back(&running->terminal, running->pid);
+    fd_close(&running->terminal.fd);
     fd_close(&running->out_fd);
     fd_close(&running->in_fd);
 }
@@ -219,6 +297,8 @@ enum result child_run(const struct child *child, int64_t deadline_ms, struct err
         else if (left_ms <= 0)
             result = error_set(error, RESULT_TEMPORARY, "did not end in time");
     }
+    if (result == RESULT_OK && WIFSIGNALED(running.status) && signals_caught())
+        result = error_set(error, RESULT_INTERRUPTED, "interrupted");
     if (result == RESULT_OK)
         result = judge(&running, error);
     end(&running);

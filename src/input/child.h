@@ -5,8 +5,9 @@
  * is `input`, or /dev/null: a command run by `show` inside `while read` must not eat the loop's
  * input.
  *
- * Where there is no terminal to ask on, the command gets a process group of its own, so that all of
- * it can be ended; at a terminal it stays in ours, so that it may ask there.
+ * The command has a process group of its own, so that all of it can be ended. At a terminal that
+ * group is in the foreground, as a shell's job, so that it may ask there; what ^C and ^Z do to it,
+ * they do to ours. Afterwards the terminal is as it was before.
  */
 #ifndef CHILD_H
 #define CHILD_H
