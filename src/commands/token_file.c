@@ -21,6 +21,12 @@
  * directory in which nothing can be made or locked. */
 #define TRIES 10
 
+static void name_files(struct token_file *file)
+{
+    file->path = mem_join(file->lock_path, ".token");
+    file->temp_path = mem_join(file->path, ".tmp");
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -57,8 +63,7 @@ enum result token_file_open(struct token_file *file, const struct cache *cache, 
     token_file_sweep(cache);
     result = make_lock(file, dir, base, error);
     if (result == RESULT_OK) {
-        file->path = mem_join(file->lock_path, ".token");
-        file->temp_path = mem_join(file->path, ".tmp");
+        name_files(file);
         result = token_file_write(file, token, error);
     }
     free(dir);
@@ -120,20 +125,12 @@ static bool is_lock_name(const char *name, const char *base)
 
 static void remove_if_dead(const char *dir, const char *name)
 {
-    char *lock_path = mem_join(dir, "/", name);
-    char *path = mem_join(lock_path, ".token"), *temp_path = mem_join(path, ".tmp");
+    struct token_file left = {.lock_path = mem_join(dir, "/", name)};
     struct error ignored;
-    int fd;
 
-    if (lock_file(lock_path, 0, &fd, &ignored) == RESULT_OK) {
-        unlink(temp_path);
-        unlink(path);
-        unlink(lock_path);
-    }
-    fd_close(&fd);
-    mem_free(temp_path);
-    mem_free(path);
-    mem_free(lock_path);
+    if (lock_file(left.lock_path, 0, &left.lock_fd, &ignored) == RESULT_OK)
+        name_files(&left);
+    token_file_close(&left);
 }
 
 static void sweep(const char *dir_path, const char *base)
