@@ -18,7 +18,7 @@ _servetel_auth_options()
     show) echo --min-ttl --cached --format --no-newline --claims --json ;;
     status) echo --json ;;
     logout) echo --all --yes ;;
-    exec) echo --min-ttl --keep-fresh ;;
+    exec) echo --min-ttl --keep-fresh --signal ;;
     schedule) echo --min-ttl --all --on-change --adopt ;;
     esac
     case $1 in
@@ -47,7 +47,8 @@ _servetel_auth_wants_argument()
     case $1 in
     -e | -p | -f | --email | --profile | --file | --password-file | --password-command | \
         --token-command | --min-ttl | --format | --jobs | --on-change | --adopt | \
-        --on-refused | --complain-below | --api-url | --timeout | --retries | --cacert | --auth-scheme) ;;
+        --on-refused | --complain-below | --signal | --api-url | --timeout | --retries | \
+        --cacert | --auth-scheme) ;;
     *) return 1 ;;
     esac
 }

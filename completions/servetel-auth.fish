@@ -21,7 +21,7 @@ function __servetel_auth_parse --no-scope-shadowing
             set -a given (string replace -r -- '=.*' '' $word)
             if contains -- $word -e -p -f --email --profile --file --password-file \
                     --password-command --token-command --min-ttl --format --jobs --on-change \
-                    --adopt --on-refused --complain-below --api-url --timeout --retries --cacert --auth-scheme
+                    --adopt --on-refused --complain-below --signal --api-url --timeout --retries --cacert --auth-scheme
                 set option $word
             end
         else if not set -q command[1]
@@ -142,6 +142,7 @@ complete -c servetel-auth -n '__servetel_auth_takes show --format' -l format -x 
 complete -c servetel-auth -n '__servetel_auth_takes show --no-newline' -l no-newline -d 'Print no newline after it'
 complete -c servetel-auth -n '__servetel_auth_takes show --claims' -l claims -d 'Print the decoded payload instead'
 complete -c servetel-auth -n '__servetel_auth_takes exec --keep-fresh' -l keep-fresh -d 'Keep a valid token in SERVETEL_TOKEN_FILE'
+complete -c servetel-auth -n '__servetel_auth_takes exec --signal' -l signal -x -d 'Tell the program of a new token'
 
 # ---- the network's ----
 

@@ -62,7 +62,7 @@ refresh min-ttl print json all jobs on-change complain-below dry-run $network
 show min-ttl cached format no-newline json claims $network
 status json
 logout all yes
-exec min-ttl keep-fresh $network
+exec min-ttl keep-fresh signal $network
 schedule min-ttl all adopt on-change
 help
 version

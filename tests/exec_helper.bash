@@ -36,6 +36,24 @@ assert_ends() {
 
 gate_refuses() { ! (: <>"/dev/tcp/127.0.0.1/$GATE_PORT") 2>/dev/null; }
 
+# gate_start: sets GATE_PID and GATE, the API's URL through a door that can be shut.
+gate_start() {
+    # shellcheck disable=SC2034 # for the helper, as what it sets is for us
+    STARTED_DIR="$(mktemp -d "$BATS_TEST_TMPDIR/gate.XXXXXX")"
+    start_and_wait_for_port gate.py --to "$API_PORT" || return
+    # shellcheck disable=SC2153
+    GATE_PID=$STARTED_PID
+    GATE_PORT=$STARTED_PORT
+    GATE="http://127.0.0.1:$GATE_PORT/v1"
+}
+
+gate_shut() {
+    kill -USR1 "$GATE_PID"
+    retry_until 5 gate_refuses
+}
+
+gate_open() { kill -USR2 "$GATE_PID"; }
+
 # Programs that exec runs, in Python with its standard library only: for setup_file.
 write_programs() {
     cat >"$BATS_FILE_TMPDIR/catcher" <<'END'
@@ -45,13 +63,13 @@ import os, select, signal, sys
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
 signal.set_wakeup_fd(writing)
-for name in ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGALRM", "SIGUSR1", "SIGUSR2"):
-    signal.signal(getattr(signal, name), lambda *_: None)
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, lambda *_: None)
 print("ready", flush=True)
 got, wanted = [], int(sys.argv[1]) if len(sys.argv) > 1 else 1
 while select.select([reading], [], [], 0.5 if len(got) >= wanted else 30)[0]:
     for number in os.read(reading, 100):
-        got.append(signal.Signals(number).name)
+        got.append(signal.Signals(number).name if number < signal.SIGRTMIN else str(number))
         print(len(got), flush=True)
 print("got", *got)
 sys.exit(7)

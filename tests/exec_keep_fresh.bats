@@ -23,24 +23,6 @@ teardown() { test_teardown; }
 
 token_file_works() { token_works "$(cat "$1")"; }
 
-# gate_start: sets GATE_PID and GATE, the API's URL through a door that can be shut.
-gate_start() {
-    # shellcheck disable=SC2034 # for the helper, as what it sets is for us
-    STARTED_DIR="$(mktemp -d "$BATS_TEST_TMPDIR/gate.XXXXXX")"
-    start_and_wait_for_port gate.py --to "$API_PORT" || return
-    # shellcheck disable=SC2153
-    GATE_PID=$STARTED_PID
-    GATE_PORT=$STARTED_PORT
-    GATE="http://127.0.0.1:$GATE_PORT/v1"
-}
-
-gate_shut() {
-    kill -USR1 "$GATE_PID"
-    retry_until 5 gate_refuses
-}
-
-gate_open() { kill -USR2 "$GATE_PID"; }
-
 # --------------------------------------------------------------------------------------------------- --keep-fresh
 
 @test "the token file is there before the program starts: private, with the token of the environment" {
@@ -117,23 +99,6 @@ gate_open() { kill -USR2 "$GATE_PID"; }
     # The keeper saw no need of its own. (A renewal that an earlier test left under way may be in the log.)
     assert_equal "$(server_log | jq --arg ours "$ours" '[.[] | select(.endpoint == "refresh") | .headers[] |
         select(.[0] == "Authorization") | .[1] as $token | select($ours | contains($token))] | length')" 3
-}
-
-@test "a service that is away for a while costs nothing but that time" {
-    gate_start
-    server_config '{"ttl":4}'
-    login --api-url "$GATE"
-    unset SERVETEL_API_URL
-    keep_fresh sh -c "$WAITS"
-    path="$(cat path)"
-    gate_shut
-    retry_until 30 says "$BG_ERR" warning # a renewal has failed
-    [ -s "$path" ]
-    gate_open
-    retry_until 30 token_file_works "$path"
-    renewals="$(count_requests refresh)"
-    retry_until 30 has_requests refresh $((renewals + 1))
-    kill -0 "$(cat started)"
 }
 
 @test "a service that answers 500 and 503 for a while is outlived as well" {

@@ -58,8 +58,8 @@ void process_restore(void)
 {
     if (core_changed)
         setrlimit(RLIMIT_CORE, &core_before);
+    signals_reset();
     sigaction(SIGPIPE, &pipe_before, NULL);
     sigaction(SIGXFSZ, &file_size_before, NULL);
     sigaction(SIGCHLD, &child_before, NULL);
-    signals_reset();
 }

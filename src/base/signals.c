@@ -7,62 +7,91 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
-static const int fatal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2};
-#define FATAL_COUNT (sizeof fatal / sizeof fatal[0])
+/* Signal numbers are below that everywhere: the byte in the pipe has room for where one came from.
+ */
+#define NUMBERS 128
+#define FROM_KERNEL 0x80
+#ifdef SIGRTMAX
+#define NUMBER_MAX SIGRTMAX
+#else
+#define NUMBER_MAX (NSIG - 1)
+#endif
 
-/* A program starts with its signals ignored or at their default. No struct sigaction is kept: libc
- * copies into its mask what happens to lie on the stack. */
-static bool ignored[FATAL_COUNT];
-static bool catching;
+/* Those that end no process by default, and those that a process brings upon itself. */
+static const int harmless[] = {SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
+static const int faults[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+#define IS_IN(list, number) is_in(list, sizeof(list) / sizeof(list)[0], number)
+
+/* Which have our handler, and which of those the caller had ignored. No struct sigaction is kept:
+ * libc copies into its mask what happens to lie on the stack. */
+static bool held[NUMBERS], ignored[NUMBERS];
 static atomic_int caught; /* other threads look at it, too */
 static int wake_pipe[2] = {-1, -1};
 
-/* Signal numbers are below 65 everywhere: the byte in the pipe has room for where one came from. */
-#define BY_TERMINAL 0x80
+static bool is_in(const int *list, size_t count, int number)
+{
+    while (count > 0 && list[count - 1] != number)
+        count--;
+    return count > 0;
+}
+
+static bool is_fatal(int number)
+{
+    return !IS_IN(harmless, number) && !IS_IN(faults, number);
+}
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
-    /* What kill(2) and sigqueue(3) sent says so; of what the kernel sends, these are a terminal's.
-     */
-    bool by_terminal = (number == SIGINT || number == SIGQUIT || number == SIGHUP) &&
-                       info->si_code > 0 && info->si_code != SI_USER && info->si_code != SI_QUEUE;
-    unsigned char byte = (unsigned char)(number | (by_terminal ? BY_TERMINAL : 0));
+    /* What kill(2) and sigqueue(3) sent says so. */
+    bool from_kernel = info->si_code > 0 && info->si_code != SI_USER && info->si_code != SI_QUEUE;
+    unsigned char byte = (unsigned char)(number | (from_kernel ? FROM_KERNEL : 0));
 
     (void)context;
-    if (caught == 0)
-        caught = number;
-    fd_write(wake_pipe[1], &byte, 1); /* full: then it is readable already */
+    if (from_kernel && IS_IN(faults, number)) {
+        signal(number, SIG_DFL); /* our own, which comes again at once */
+    } else if (from_kernel && (number == SIGTTIN || number == SIGTTOU)) {
+        signals_stop(); /* the call that met it is made again, and would meet it again */
+    } else if ((number != SIGPIPE && number != SIGXFSZ) || info->si_pid != getpid()) {
+        if (caught == 0)
+            caught = number;
+        fd_write(wake_pipe[1], &byte, 1); /* full: then it is readable already */
+    }
     errno = saved_errno;
+}
+
+static void hold(int number, bool also_ignored)
+{
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, before;
+
+    if (held[number] || sigaction(number, NULL, &before) < 0 ||
+        (before.sa_handler == SIG_IGN && !also_ignored))
+        return;
+    ignored[number] = before.sa_handler == SIG_IGN;
+    held[number] = sigaction(number, &action, NULL) == 0; /* not SIGKILL, nor what is libc's own */
 }
 
 void signals_catch(void)
 {
-    /* Here and elsewhere a zeroed sa_mask is an empty one, as it is on every system there is. */
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, before;
-
-    if (catching)
-        return;
-    catching = true;
-    fd_pipe(wake_pipe); /* without one, waits end a little later, no more */
-    for (size_t i = 0; i < FATAL_COUNT; i++) {
-        sigaction(fatal[i], NULL, &before);
-        ignored[i] = before.sa_handler == SIG_IGN;
-        if (!ignored[i])
-            sigaction(fatal[i], &action, NULL);
+    if (wake_pipe[0] < 0)
+        fd_pipe(wake_pipe); /* without one, waits end a little later, no more */
+    for (int number = 1; number <= NUMBER_MAX; number++) {
+        if (is_fatal(number))
+            hold(number, false);
     }
 }
 
-void signals_watch_children(void)
+void signals_catch_all(void)
 {
-    struct sigaction action = {.sa_sigaction = on_signal,
-                               .sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP};
-
-    sigaction(SIGCHLD, &action, NULL);
+    signals_catch();
+    for (int number = 1; number <= NUMBER_MAX; number++)
+        hold(number, true);
 }
 
 int signals_caught(void)
@@ -84,23 +113,32 @@ bool signals_wait(int fd, int64_t ms)
     return caught != 0;
 }
 
-int signals_take(bool *by_terminal)
+int signals_take(bool *from_kernel)
 {
     unsigned char byte;
 
     caught = 0; /* before the pipe is read: a signal that comes now is in the pipe */
     if (read(wake_pipe[0], &byte, 1) != 1)
         return 0;
-    *by_terminal = (byte & BY_TERMINAL) != 0;
-    return byte & ~BY_TERMINAL;
+    *from_kernel = (byte & FROM_KERNEL) != 0;
+    return byte & ~FROM_KERNEL;
+}
+
+/* All of them, as the caller had them; or what signals_catch_all() added, which then does nothing.
+ */
+static void let_go(bool all)
+{
+    for (int number = 1; number <= NUMBER_MAX; number++) {
+        bool ends = is_fatal(number) && !ignored[number];
+
+        if (held[number] && (all || !ends))
+            signal(number, ignored[number] || (!all && number != SIGCHLD) ? SIG_IGN : SIG_DFL);
+    }
 }
 
 void signals_reset(void)
 {
-    for (size_t i = 0; catching && i < FATAL_COUNT; i++) {
-        if (!ignored[i])
-            signal(fatal[i], SIG_DFL);
-    }
+    let_go(true);
 }
 
 pid_t signals_fork(bool becomes_program)
@@ -112,9 +150,7 @@ pid_t signals_fork(bool becomes_program)
     sigprocmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0) {
-        if (becomes_program)
-            signals_reset();
-        signal(SIGCHLD, SIG_DFL); /* signals_watch_children() was for the parent */
+        let_go(becomes_program);
         fd_close(&wake_pipe[0]);
         fd_close(&wake_pipe[1]);
         fd_pipe(wake_pipe);
@@ -124,11 +160,46 @@ pid_t signals_fork(bool becomes_program)
     return pid;
 }
 
+void signals_stop(void)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL}, before;
+
+    sigaction(SIGTSTP, &by_default, &before);
+    kill(getpid(), SIGTSTP);
+    sigaction(SIGTSTP, &before, NULL);
+}
+
 void signals_die(void)
 {
     if (caught == 0)
         return;
     signal(caught, SIG_DFL);
     kill(getpid(), caught);
-    _exit(128 + caught); /* not reached */
+    _exit(128 + caught); /* not reached, but as process 1 */
+}
+
+int signals_number(const char *name)
+{
+    static const char *const names[NUMBERS] = {
+        [SIGABRT] = "ABRT",   [SIGALRM] = "ALRM", [SIGBUS] = "BUS",   [SIGCHLD] = "CHLD",
+        [SIGCONT] = "CONT",   [SIGFPE] = "FPE",   [SIGHUP] = "HUP",   [SIGILL] = "ILL",
+        [SIGINT] = "INT",     [SIGIO] = "IO",     [SIGKILL] = "KILL", [SIGPIPE] = "PIPE",
+        [SIGPROF] = "PROF",   [SIGQUIT] = "QUIT", [SIGSEGV] = "SEGV", [SIGSTOP] = "STOP",
+        [SIGSYS] = "SYS",     [SIGTERM] = "TERM", [SIGTRAP] = "TRAP", [SIGTSTP] = "TSTP",
+        [SIGTTIN] = "TTIN",   [SIGTTOU] = "TTOU", [SIGURG] = "URG",   [SIGUSR1] = "USR1",
+        [SIGUSR2] = "USR2",   [SIGXCPU] = "XCPU", [SIGXFSZ] = "XFSZ", [SIGVTALRM] = "VTALRM",
+        [SIGWINCH] = "WINCH",
+    };
+    char *end;
+    long number = strtol(name, &end, 10);
+
+    if (*name >= '0' && *name <= '9')
+        return *end == '\0' && number > 0 && number <= NUMBER_MAX ? (int)number : 0;
+    if (strncmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (int n = 1; n < NUMBERS; n++) {
+        if (names[n] != NULL && strcmp(names[n], name) == 0)
+            return n;
+    }
+    return 0;
 }

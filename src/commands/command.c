@@ -224,7 +224,7 @@ static enum result make_fresh(const struct options *options, struct renewal *r, 
 enum result command_fresh(const struct options *options, struct renew_wish *wish, struct renewal *r)
 {
     bool is_promise = options->min_ttl_s != OPTION_UNSET, lasts, in_doubt;
-    char until[CLOCK_TEXT_SIZE];
+    char until[CLOCK_TEXT_SIZE], expiry[COMMAND_EXPIRY_SIZE];
     enum result result;
 
     *wish = command_wish(options);
@@ -245,6 +245,9 @@ enum result command_fresh(const struct options *options, struct renew_wish *wish
         result = check_cached(r, is_promise);
     else if (!options->cached && (!lasts || in_doubt))
         result = make_fresh(options, r, in_doubt || !is_promise);
+    else
+        msg_verbose("%s: keep the token: it lasts %s", r->cache.name,
+                    command_expiry(&r->profile, expiry));
     if (result == RESULT_OK && cache_token_is_in_doubt(&r->cache, r->profile.token, 0))
         msg_warn(
             "the last refresh of '%s' ended without a clear answer: the token is perhaps spent",

@@ -49,6 +49,7 @@ static int become_program(char **argv, const char *token, const char *file)
 
     environ = environment;
     process_restore();
+    signals_die(); /* of what came until now; what comes from here on acts by itself */
     execvp(argv[0], argv);
     number = errno;
     environ = before;
@@ -66,10 +67,15 @@ struct keeper {
     struct cache cache;
     struct profile profile; /* whose token is in the file */
     struct token_file file;
-    pid_t renewer;    /* 0 when none runs */
-    int64_t retry_ms; /* monotonic: no renewal before */
-    int tries;        /* renewals since there was a new token */
-    bool gave_up;     /* a person is needed, and the renewal has said so */
+    bool unwritten;         /* but could not be written there */
+    int signal;             /* tells the program that it is; 0: nothing does */
+    pid_t program, renewer; /* 0 when none runs */
+    bool stop_passed;       /* to the program, which has not stopped since */
+    int64_t pause_ms;       /* after a renewal that failed */
+    int64_t retry_ms;       /* monotonic: no renewal before */
+    int tries;              /* renewals since there was a new token */
+    bool gave_up;           /* a person is needed, and the renewal has said so */
+    bool failed, ended;     /* what was told: a renewal has failed, the token has ended */
 };
 
 /* A renewal that was sent has two seconds for its answer (api.c) and some more to store it, and
@@ -88,6 +94,11 @@ static void end_renewer(struct keeper *k)
         poll(NULL, 0, RENEWER_LOOK_MS);
     }
     k->renewer = 0;
+}
+
+static bool needs_person(int code)
+{
+    return code == result_exit_code(RESULT_NO_TOKEN) || code == result_exit_code(RESULT_REFUSED);
 }
 
 static void close_keeper(struct keeper *k)
@@ -113,151 +124,284 @@ static int64_t threshold_s(const struct keeper *k)
     return third_s > min_ttl_s ? third_s : min_ttl_s;
 }
 
-/* In a process of its own: the keeper goes on passing signals and watching the program. What it
- * gets reaches us through the cache. */
-static void start_renewer(struct keeper *k)
+/* Says why there is no new token, and what will come of it. */
+static void tell_failure(const struct keeper *k, const char *why, int code, int64_t pause_s)
 {
-    struct renew_wish wish = command_wish(k->options);
-    struct renewal r;
-    int64_t pause_ms = (int64_t)RETRY_MS << k->tries;
-    enum result result;
-    int64_t life_ms = 1000 * profile_ttl_s(&k->profile, clock_epoch_s());
-    int code, null;
+    int64_t now = clock_epoch_s(), left_s = profile_ttl_s(&k->profile, now);
+    char left[CLOCK_TEXT_SIZE], next[CLOCK_TEXT_SIZE];
 
-    wish.keep_above_s = threshold_s(k);
-    if (life_ms > 0 && pause_ms > life_ms / RETRIES_LEFT)
-        pause_ms = life_ms / RETRIES_LEFT > RETRY_MS ? life_ms / RETRIES_LEFT : RETRY_MS;
-    k->retry_ms = clock_monotonic_ms() + pause_ms;
-    if (k->tries < RETRY_DOUBLINGS)
-        k->tries++;
-    k->renewer = signals_fork(false);
-    if (k->renewer < 0)
-        k->renewer = 0;
-    if (k->renewer != 0)
-        return;
+    msg_warn("%s: %s; time left: %s, next try: %s%s", k->cache.name, why,
+             left_s > 0 ? clock_format_span(left_s, left) : "none",
+             needs_person(code) ? "after a login" : "in ",
+             needs_person(code) ? "" : clock_format_span(pause_s, next));
+}
+
+static _Noreturn void renew_apart(struct keeper *k, const struct renew_wish *wish)
+{
+    int null = fd_open("/dev/null", O_RDWR), code;
+    int64_t pause_s, asked_s;
+    enum result result;
+    struct renewal r;
+
     setpgid(0, 0); /* ^C is for the program */
     /* The program's input and output are its own. */
-    null = fd_open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
         msg_warn("cannot open '/dev/null': %s", strerror(errno));
-    renew_begin(&r, &wish, command_profile(k->options), k->options->file);
+    renew_begin(&r, wish, command_profile(k->options), k->options->file);
     result = command_renew(k->options, &r, NULL);
     code = result_exit_code(result);
+    pause_s = k->pause_ms / 1000;
+    asked_s = decide_pause_s(&r.profile, clock_epoch_s());
     if (code != 0 && result != RESULT_INTERRUPTED)
-        msg_warn("%s", r.error.text);
+        tell_failure(k, r.error.text, code, asked_s > pause_s ? asked_s : pause_s);
     renew_end(&r);
     _exit(code);
 }
 
-static void reap_renewer(struct keeper *k)
+/* In a process of its own: the keeper goes on passing signals and watching the program. What it
+ * gets reaches us through the cache. */
+static void start_renewer(struct keeper *k, const struct renew_wish *wish)
 {
-    int status, code;
+    int64_t quarter_ms = 1000 * profile_ttl_s(&k->profile, clock_epoch_s()) / RETRIES_LEFT;
 
-    if (k->renewer == 0 || waitpid(k->renewer, &status, WNOHANG) != k->renewer)
+    k->pause_ms = (int64_t)RETRY_MS << k->tries;
+    if (quarter_ms > 0 && k->pause_ms > quarter_ms)
+        k->pause_ms = quarter_ms > RETRY_MS ? quarter_ms : RETRY_MS;
+    k->retry_ms = clock_monotonic_ms() + k->pause_ms;
+    if (k->tries < RETRY_DOUBLINGS)
+        k->tries++;
+    k->renewer = signals_fork(false);
+    if (k->renewer == 0)
+        renew_apart(k, wish);
+    if (k->renewer > 0)
         return;
     k->renewer = 0;
-    code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    k->gave_up = code == result_exit_code(RESULT_NO_TOKEN);
+    k->failed = true;
+    tell_failure(k, "cannot start a process", result_exit_code(RESULT_LOCAL), k->pause_ms / 1000);
+}
+
+static void renewer_ended(struct keeper *k, int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+    k->renewer = 0;
+    k->gave_up = needs_person(code);
+    if (code != 0) { /* counted from now on, as it has said */
+        k->failed = true;
+        k->retry_ms = clock_monotonic_ms() + k->pause_ms;
+    }
+}
+
+/* By rename: the file may have to wait until it can be written, the program's signal with it. */
+static void write_token(struct keeper *k)
+{
+    bool told = k->unwritten;
+    struct error error;
+
+    k->unwritten = token_file_write(&k->file, k->profile.token, &error) != RESULT_OK;
+    if (k->unwritten && !told)
+        msg_warn("%s: %s; next try: now and again", k->cache.name, error.text);
+    if (!k->unwritten && k->signal != 0)
+        kill(k->program, k->signal);
+}
+
+static void take_new_token(struct keeper *k)
+{
+    char expiry[COMMAND_EXPIRY_SIZE];
+
+    if (k->failed || k->ended)
+        msg_note("%s: there is a new token, %s", k->cache.name,
+                 command_expiry(&k->profile, expiry));
+    k->retry_ms = 0; /* RETRY_MS is for renewals that brought nothing */
+    k->tries = 0;
+    k->gave_up = k->failed = k->ended = false;
+    write_token(k);
+}
+
+/* A profile may become a link, or one to elsewhere. */
+static void follow_cache(struct keeper *k)
+{
+    struct cache cache;
+    struct error ignored;
+
+    if (cache_open(&cache, command_profile(k->options), k->options->file, &ignored) == RESULT_OK) {
+        struct cache old = k->cache;
+
+        k->cache = cache;
+        k->cache.last_seen = old.last_seen;
+        cache = old;
+    }
+    cache_close(&cache);
 }
 
 static void look(struct keeper *k)
 {
-    struct profile profile;
-    struct error error;
     struct renew_wish wish = command_wish(k->options);
+    int64_t now = clock_epoch_s();
+    struct profile profile;
     enum renew_plan plan;
+    struct error error;
     const char *why;
 
-    reap_renewer(k);
+    follow_cache(k);
     if (cache_changed(&k->cache)) {
         profile_init(&profile);
         /* A cache that cannot be read now (a logout) leaves the program what it has. */
         if (cache_read(&k->cache, &profile, &error) == RESULT_OK && profile.token != NULL) {
             struct profile old = k->profile;
-            bool differs = strcmp(old.token, profile.token) != 0;
 
             k->profile = profile;
             profile = old;
-            if (differs && token_file_write(&k->file, k->profile.token, &error) != RESULT_OK)
-                msg_warn("%s", error.text);
-            if (differs) {
-                k->retry_ms = 0; /* RETRY_MS is for renewals that brought nothing */
-                k->tries = 0;
-            }
-            k->gave_up = k->gave_up && !differs;
+            if (strcmp(old.token, k->profile.token) != 0)
+                take_new_token(k);
         }
         profile_clear(&profile);
+    }
+    if (k->unwritten)
+        write_token(k);
+    if (!k->ended && profile_ttl_s(&k->profile, now) == 0) {
+        k->ended = true;
+        msg_warn("%s: the token has ended, and there is no new one yet", k->cache.name);
     }
     if (k->renewer != 0 || clock_monotonic_ms() < k->retry_ms)
         return;
     wish.keep_above_s = threshold_s(k);
-    plan = decide(&k->profile, &wish, clock_epoch_s(), &why);
+    plan = decide(&k->profile, &wish, now, &why);
     if (plan != RENEW_PLAN_KEEP && plan != RENEW_PLAN_WAIT && !k->gave_up)
-        start_renewer(k);
+        start_renewer(k, &wish);
 }
 
-/* What the terminal sent, the program has already: it is in the same process group. At first that
- * is not so sure, and twice is better than never. */
-static void pass_signals(pid_t pid, bool at_first)
+/* ---- the program ---- */
+
+/* Since it was asked last: by a shell's `fg`, which continues all of our process group. */
+static bool was_continued(pid_t pid)
 {
-    bool by_terminal;
+    siginfo_t info = {.si_pid = 0};
+
+    return waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid;
+}
+
+/* Whether the program has the signal already: what the terminal sends, it sends to all of our
+ * process group; but of its end it tells the session's leader alone. */
+static bool has_it(const struct keeper *k, int number, bool from_kernel)
+{
+    if (number == SIGCHLD)
+        return from_kernel; /* nothing to do with it */
+    if (getpgid(k->program) != getpgrp())
+        return false;
+    if (number == SIGCONT)
+        return was_continued(k->program);
+    return from_kernel && (number == SIGINT || number == SIGQUIT || number == SIGTSTP ||
+                           number == SIGWINCH || (number == SIGHUP && getsid(0) != getpid()));
+}
+
+static void pass(struct keeper *k, int number, bool from_kernel)
+{
+    bool stops = number == SIGTSTP || number == SIGTTIN || number == SIGTTOU;
+    /* One that made a process group of its own has there what it started: in ours, the terminal
+     * would have told them all. */
+    bool to_group = getpgid(k->program) == k->program &&
+                    (from_kernel || stops || number == SIGCONT);
+    pid_t target = to_group ? -k->program : k->program;
+
+    k->stop_passed = stops || (k->stop_passed && number != SIGCONT);
+    kill(target, number);
+    if (stops && getsid(k->program) != getsid(0))
+        kill(target, SIGSTOP); /* where no shell sees it, nobody is stopped by the others */
+    if (number == SIGCONT)
+        was_continued(k->program); /* by this one: the next is for it, too */
+}
+
+/* At first it is not so sure what the program has, and twice is better than never. */
+static void pass_signals(struct keeper *k, bool at_first)
+{
+    bool from_kernel;
     int number;
 
-    while ((number = signals_take(&by_terminal)) != 0) {
-        if (number != SIGCHLD && (!by_terminal || at_first))
-            kill(pid, number);
+    while ((number = signals_take(&from_kernel)) != 0) {
+        if (!has_it(k, number, from_kernel) || (at_first && number != SIGCHLD))
+            pass(k, number, from_kernel);
     }
 }
 
-static int run_keeping(const struct options *options, struct profile *profile)
+/* True once the program has ended. As process 1 this one has children that it never started. */
+static bool reap(struct keeper *k, int *status)
 {
-    struct keeper k = {.options = options, .profile = *profile, .file = {.lock_fd = -1}};
-    struct error error;
-    bool by_terminal;
-    int code, status;
     pid_t pid;
 
+    while ((pid = waitpid(-1, status, WNOHANG | WUNTRACED)) > 0) {
+        if (pid == k->renewer && !WIFSTOPPED(*status))
+            renewer_ended(k, *status);
+        if (pid != k->program)
+            continue;
+        if (!WIFSTOPPED(*status))
+            return true;
+        /* As a shell would see the program stop. But who sends SIGSTOP continues it, and not us. */
+        if (WSTOPSIG(*status) != SIGSTOP || k->stop_passed) {
+            k->stop_passed = false;
+            signals_stop();
+            return false; /* what continued it comes first */
+        }
+    }
+    return false;
+}
+
+static int run_keeping(const struct options *options, int number, struct profile *profile)
+{
+    struct keeper k = {.options = options,
+                       .cache = {.lock_fd = -1, .temp_fd = -1, .dir_fd = -1},
+                       .profile = *profile,
+                       .file = {.lock_fd = -1},
+                       .signal = number};
+    struct error error;
+    bool from_kernel;
+    int code, status;
+
     profile_init(profile); /* the keeper has it now */
-    signals_catch();
+    signals_catch_all();
     if (cache_open(&k.cache, command_profile(options), options->file, &error) != RESULT_OK ||
         token_file_open(&k.file, &k.cache, k.profile.token, &error) != RESULT_OK) {
         close_keeper(&k);
         return command_fail(&error);
     }
-    signals_watch_children();
-    pid = signals_fork(true);
-    if (pid == 0)
+    k.program = signals_fork(true);
+    if (k.program == 0)
         _exit(become_program(options->operands, k.profile.token, k.file.path));
-    if (pid < 0) {
+    if (k.program < 0) {
         error_set(&error, RESULT_LOCAL, "cannot start a process: %s", strerror(errno));
         code = command_fail(&error);
     } else {
-        pass_signals(pid, true);
-        while (waitpid(pid, &status, WNOHANG) != pid) {
+        pass_signals(&k, true);
+        while (!reap(&k, &status)) {
             look(&k);
             signals_wait(-1, LOOK_MS);
-            pass_signals(pid, false);
+            pass_signals(&k, false);
         }
         code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
     close_keeper(&k);
-    while (signals_take(&by_terminal) != 0)
+    while (signals_take(&from_kernel) != 0)
         continue; /* too late to be passed on: how the program ended counts */
     return code;
 }
 
 int cmd_exec(const struct options *options)
 {
+    int number = options->signal == NULL ? 0 : signals_number(options->signal), code;
     struct renew_wish wish;
     struct renewal r;
-    int code;
 
+    if (options->signal != NULL && number == 0)
+        return command_misuse("--signal: no such signal: give a name as kill -l has it");
+    if (options->signal != NULL && !options->keep_fresh)
+        return command_misuse("--signal goes with --keep-fresh");
+    unsetenv("SERVETEL_TOKEN_FILE"); /* another exec's, in which this one runs */
     if (command_fresh(options, &wish, &r) != RESULT_OK) {
         code = command_fail(&r.error);
     } else if (signals_caught()) {
         code = EXIT_NOT_RUNNABLE; /* not reached: main dies of the signal */
     } else if (options->keep_fresh) {
-        code = run_keeping(options, &r.profile);
+        code = run_keeping(options, number, &r.profile);
     } else {
         code = become_program(options->operands, r.profile.token, NULL);
     }

@@ -57,6 +57,8 @@ const struct option_spec option_table[] = {
     {"dry-run", 0, NULL, FLAG, AT(dry_run), FOR_REFRESH, "say what would be done, send nothing"},
     {"keep-fresh", 0, NULL, FLAG, AT(keep_fresh), FOR_EXEC,
      "keep a valid token in the file SERVETEL_TOKEN_FILE while PROGRAM runs"},
+    {"signal", 0, "NAME", TEXT, AT(signal), FOR_EXEC,
+     "with --keep-fresh: what tells PROGRAM of a new token (default: none)"},
     {"api-url", 0, "URL", URL, AT(api_url), FOR_NETWORK,
      "the API (default: the profile's, then " URL_DEFAULT ") [SERVETEL_API_URL]",
      .variable = "SERVETEL_API_URL"},

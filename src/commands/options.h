@@ -52,6 +52,7 @@ struct options {
     const char *format;
 
     bool keep_fresh;
+    const char *signal;
 
     char **operands; /* ended by NULL */
     int operand_count;
