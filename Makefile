@@ -281,7 +281,7 @@ TIDY_CHECKS = -*, bugprone-*, -bugprone-easily-swappable-parameters, \
 ANALYZER_CFLAGS = -O2 -fanalyzer -Wno-analyzer-malloc-leak
 
 LINT_C = $(wildcard src/*.[ch] src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
-LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run .ci/run \
+LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run tests/bench/*.sh .ci/run \
   completions/servetel-auth.bash man/examples/*.sh)
 LINT_MAN = $(wildcard man/*.1)
 LINT_SPDX = $(LINT_C) $(LINT_SH) $(LINT_MAN) $(wildcard tests/*.py tests/*/*.py tests/mutants \

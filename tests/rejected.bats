@@ -415,3 +415,33 @@ spent_token() {
     assert_equal "$(cat out.*)" ''
     assert_requests 1
 }
+
+@test "eight workers with curl, whose token another login ends: each has one call refused, one logs in" {
+    local i before pids=()
+    server_config '{"single_session":true}'
+    printf '%s\n' "$PW" >pw
+    chmod 600 pw
+    quietly login -e "$EMAIL" --password-file "$HOME/pw"
+    for i in 1 2 3 4 5 6 7 8; do
+        sh "$TESTS_DIR/bench/worker.sh" rejected >"out.$i" 2>"err.$i" </dev/null 3>&- &
+        pids+=($!)
+        STARTED_PIDS+=($!)
+    done
+    retry_until 60 calls_done 24
+    http POST /v1/auth/login "{\"email\":\"$EMAIL\",\"password\":\"$PW\"}" 'X-Test: 1' 'Accept: application/json' \
+        'Content-Type: application/json'
+    before="$(server_stats me_ok)"
+    retry_until 60 calls_done $((before + 80))
+    touch stop
+    for i in "${!pids[@]}"; do
+        wait "${pids[i]}" || fail_with "worker $i failed" "$(cat "err.$((i + 1))")"
+    done
+    assert_equal "$(cat out.* err.*)" ''
+    [ "$(server_stats me_refused)" -ge 1 ]
+    [ "$(server_stats me_refused)" -le 9 ] || fail_with "refused: $(server_stats me_refused)"
+    assert_equal "$(count_requests refresh)" 1
+    assert_equal "$(count_requests login)" 2 # the first one is its own
+}
+
+# calls_done N: so many have succeeded.
+calls_done() { [ "$(server_stats me_ok)" -ge "$1" ]; }

@@ -19,6 +19,9 @@ import sys
 import time
 import urllib.parse
 
+sys.dont_write_bytecode = True  # leave no __pycache__ in the source tree
+import workers  # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 DELAY_S = 0.1  # slow_api.py's
 FSYNC_MS = 5  # slow_fsync.c's
@@ -422,7 +425,7 @@ def bench_stale(world, report, runs):
 
 
 BENCHES = {"show": bench_show, "requests": bench_requests, "all": bench_all, "slow_disk": bench_slow_disk,
-           "stale": bench_stale}
+           "stale": bench_stale, "refused": workers.bench}
 
 
 def main():
