@@ -280,9 +280,5 @@ int main(int argc, char **argv)
     }
     code = run_command(argc, argv);
     signals_die();
-#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ /* they report at exit() */
-    /* The libraries' cleaning up is for nobody, and has an exit code of its own without memory. */
-    _exit(code);
-#endif
-    return code;
+    process_end(code);
 }

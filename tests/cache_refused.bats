@@ -177,6 +177,28 @@ socket.socket(socket.AF_UNIX).bind("default.json")' "$DIR" && chmod 600 "$CACHE"
     esac
 }
 
+@test "what another user has made in this home, as root does with sudo: whose it is and what gives it back is said" {
+    needs_root
+    needs_permissions
+    login
+    chown -R 65534 "$DIR"
+    for command in show refresh 'login -e me --password-stdin' logout 'refresh --all' status; do
+        # shellcheck disable=SC2086 # words
+        capture "${UNPRIVILEGED[@]}" servetel-auth $command <<<"$PW"
+        assert_refused "$DIR belongs to user 65534: if it should be yours, run as root: chown -R 0 $DIR" ||
+            fail_with "$command"
+    done
+    chown 0 "$DIR"
+    capture "${UNPRIVILEGED[@]}" servetel-auth show
+    assert_refused "$CACHE belongs to user 65534: if it should be yours, run as root: chown -R 0 $CACHE"
+    chown 0 "$CACHE"
+    capture "${UNPRIVILEGED[@]}" servetel-auth refresh
+    assert_refused "$DIR/default.lock belongs to user 65534: if it should be yours, run as root: chown -R 0 $DIR/default.lock"
+    chown 0 "$DIR/default.lock"
+    capture "${UNPRIVILEGED[@]}" servetel-auth refresh
+    assert_done
+}
+
 @test "a FIFO, a socket and a device are refused without hanging" {
     for kind in fifo socket device null; do
         make_special "$kind"

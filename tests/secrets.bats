@@ -247,6 +247,31 @@ assert_wiped() {
     assert_wiped 5 login -e "$EMAIL" --password-stdin <pw
 }
 
+@test "registers at the end: no piece of a token or password" {
+    [ -z "${ASAN_OPTIONS:-}${TSAN_OPTIONS:-}" ] || skip 'a sanitizer must be loaded before all others'
+    case $(uname -sm) in
+    'Linux x86_64' | 'Linux aarch64') ;;
+    *) skip 'only the registers of these are known here' ;;
+    esac
+    local command
+    # shellcheck disable=SC2086 # it may have arguments
+    ${CC:-cc} -O1 -shared -fPIC -o registers.so "$TESTS_DIR/registers.c"
+    quietly login -e "$EMAIL" --password-file pw
+    for command in show 'show --json' 'show --claims' status 'refresh --print' 'refresh --json' 'login --print' \
+        'login -e nobody@example.test'; do
+        # shellcheck disable=SC2086 # words
+        LD_PRELOAD=./registers.so REGISTERS_FILE=registers capture servetel-auth $command
+        assert_equal "$(wc -c <registers)" 2048
+        server_control tokens | "$TESTS_PYTHON" -c '
+import json, sys
+registers = open("registers", "rb").read()
+secrets = [token.encode() for token in json.load(sys.stdin)] + [sys.argv[1].encode()]
+found = [secret[i:i + 8] for secret in secrets for i in range(len(secret) - 7) if secret[i:i + 8] in registers]
+sys.exit("found: %s" % found[:3] if found else 0)' "$PW" || fail_with "$command"
+        rm registers
+    done
+}
+
 @test "memory of a build that does not wipe: found" {
     need_memory
     PATH="$BATS_FILE_TMPDIR/unwiped:$PATH"

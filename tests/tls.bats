@@ -218,6 +218,44 @@ assert_login() {
     SSL_CERT_FILE="$CERTS/other-root.pem" SSL_CERT_DIR="$CERTS/hashed" assert_login 0
 }
 
+@test "SSL_CERT_FILE that is libcurl's own bundle counts beside SSL_CERT_DIR" {
+    load cache_tests_helper
+    needs_mounts
+    local bundle=/etc/ssl/certs/ca-certificates.crt
+    [ -e "$bundle" ] || skip "libcurl's bundle is elsewhere"
+    unset CURL_CA_BUNDLE
+    export SSL_CERT_FILE="$bundle" SSL_CERT_DIR="$CERTS/other-hashed"
+    # Our root is in the bundle then.
+    capture "${NAMESPACE[@]}" sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' "$CERTS/root.pem" "$bundle" \
+        servetel-auth login -e "$EMAIL" --password-stdin <<<"$PW"
+    assert_done
+}
+
+@test "the certificate of an https proxy is verified too, and a failure is told as the proxy's" {
+    unset CURL_CA_BUNDLE
+    export https_proxy="https://127.0.0.1:$API_PORT" SERVETEL_API_URL=https://api.example.test/v1
+    try_login "$PW" -e "$EMAIL"
+    assert_failed 6
+    assert_stderr_has 'the certificate of the proxy to api.example.test does not verify, nothing was sent'
+    assert_nothing_sent
+    # With the root for it, its refusal is heard: it is no proxy.
+    try_login "$PW" -e "$EMAIL" --cacert "$CERTS/root.pem" --retries 0
+    assert_failed 5
+    assert_stderr_lacks certificate
+}
+
+@test "a server that wants another protocol than HTTP, by ALPN, is 6" {
+    local port
+    mkfifo "$HOME/stdin" # it ends with its stdin
+    background bash -c 'exec "$@" <>"$0"' "$HOME/stdin" openssl s_server -accept 127.0.0.1:0 \
+        -cert "$CERTS/server.pem" -key "$CERTS/server.key" -alpn imap
+    retry_until 20 grep -q ACCEPT "$BG_OUT"
+    port="$(sed -n 's/^ACCEPT.*:\([0-9]*\)$/\1/p' "$BG_OUT" | head -n 1)"
+    SERVETEL_API_URL="https://127.0.0.1:$port/v1" try_login "$PW" -e "$EMAIL" --retries 3
+    assert_failed 6
+    assert_stderr_has 'no application protocol'
+}
+
 @test "an empty variable is as if unset" {
     CURL_CA_BUNDLE='' SSL_CERT_FILE='' SSL_CERT_DIR='' assert_login 6
     assert_nothing_sent

@@ -15,6 +15,8 @@ char *process_absolute_path(const char *path);
 
 /* Once, first thing in main(). */
 void process_shut_out(void);
+/* Last thing there. */
+_Noreturn void process_end(int code);
 /* In a child, or before an exec: everything as it was, the signals of signals.h included. */
 void process_restore(void);
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/advice.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -57,4 +60,26 @@ char *advice_refused_password(const char *name, const char *path, const struct p
                       clock_format(profile->unattended_login_at, when), command);
     mem_free(command);
     return text;
+}
+
+enum result advice_append_owner(struct error *error, const char *path)
+{
+    bool denied = errno == EACCES;
+    char *there = mem_copy(path), *word, *slash;
+    struct stat st;
+
+    while (denied && lstat(there, &st) < 0) { /* then the directory is closed to us */
+        slash = strrchr(there, '/');
+        denied = slash != NULL && slash != there;
+        if (denied)
+            *slash = '\0';
+    }
+    word = text_shell_word(there);
+    if (denied && st.st_uid != geteuid())
+        error_append(
+            error, ": %s belongs to user %lu: if it should be yours, run as root: chown -R %lu %s",
+            word, (unsigned long)st.st_uid, (unsigned long)geteuid(), word);
+    mem_free(word);
+    mem_free(there);
+    return error->result;
 }

@@ -76,8 +76,11 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
     do
         dir = opendir(dir_path);
     while (dir == NULL && errno == EINTR);
-    if (dir == NULL && errno != ENOENT)
-        result = error_set(error, RESULT_LOCAL, "cannot read '%s': %s", dir_path, strerror(errno));
+    if (dir == NULL && errno != ENOENT) {
+        error_set(error, errno == ENOMEM ? RESULT_FAILED : RESULT_LOCAL, "cannot read '%s': %s",
+                  dir_path, strerror(errno));
+        result = advice_append_owner(error, dir_path);
+    }
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         char *name = mem_copy(entry->d_name);
 
@@ -324,8 +327,10 @@ enum result cache_read(struct cache *cache, struct profile *profile, struct erro
         mem_free(meant);
         return RESULT_NO_TOKEN;
     }
-    if (fd < 0)
-        return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
+    if (fd < 0) {
+        error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
+        return advice_append_owner(error, cache->target);
+    }
     result = use_file(cache, fd, profile, error);
     close(fd);
     return result;

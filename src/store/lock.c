@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "base/mem.h"
 #include "base/signals.h"
+#include "store/advice.h"
 #include "store/token.h"
 
 /* A taken lock is tried again after 5 ms, then twice that, to 50 ms at most: a renewal takes some
@@ -45,16 +46,18 @@ static enum result open_lock(const char *path, int flags, int *fd, struct error 
 
     /* O_NONBLOCK: a FIFO must be refused, not waited for. */
     *fd = fd_open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | flags);
-    if (*fd < 0 && errno == EEXIST)
+    if (*fd < 0 && errno == EEXIST) {
         error_set(error, RESULT_TEMPORARY, "another process has made '%s'", path);
-    else if (*fd < 0 || fstat(*fd, &st) < 0)
+    } else if (*fd < 0 || fstat(*fd, &st) < 0) {
         error_set(error, RESULT_LOCAL, "cannot open the lock '%s': %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
+        advice_append_owner(error, path);
+    } else if (!S_ISREG(st.st_mode)) {
         error_set(error, RESULT_LOCAL, "the lock '%s' is not a regular file: remove it", path);
-    else if (st.st_uid == geteuid() && (st.st_mode & 0777) != 0600 && fchmod(*fd, 0600) < 0)
+    } else if (st.st_uid == geteuid() && (st.st_mode & 0777) != 0600 && fchmod(*fd, 0600) < 0) {
         error_set(error, RESULT_LOCAL, "cannot chmod the lock '%s': %s", path, strerror(errno));
-    else
+    } else {
         return RESULT_OK;
+    }
     fd_close(fd);
     return error->result;
 }
