@@ -19,8 +19,8 @@ cron_line() {
 # documented WORD: the command in the README that has this word in it, and its continuation lines.
 documented() {
     awk -v word="$1" '
-        /^```/ { if (found) print block; found = 0; block = ""; next }
-        { block = block $0 "\n"; if (index($0, word)) found = 1 }' "$TESTS_DIR/../README.md"
+        /^```/ { if (found) print block; found = 0; block = ""; inside = !inside; next }
+        inside { block = block $0 "\n"; if (index($0, word)) found = 1 }' "$TESTS_DIR/../README.md"
 }
 
 # assert_renewed PROFILE OLD: what was run was silent, and there is a new token that works.

@@ -233,7 +233,6 @@ static void tell(const struct renewal *r)
     const struct profile *p = &r->profile;
     char expiry[COMMAND_EXPIRY_SIZE];
     char *host = command_host(p, r->wish->api_url);
-    bool wrote = !r->wish->no_cache;
 
     if (r->outcome.replaced_why != NULL)
         msg_warn("%s: it is replaced", r->outcome.replaced_why);
@@ -241,11 +240,10 @@ static void tell(const struct renewal *r)
         msg_note("logged in to %s as %s; the token lasts %s", host, p->email,
                  command_expiry(p, expiry));
     else if (profile_ttl_s(p, clock_epoch_s()) == 0)
-        msg_warn("the token%s%s has expired already", wrote ? " cached for " : "",
-                 wrote ? r->cache.name : "");
+        msg_warn("the token taken for '%s' has expired already", r->cache.name);
     else
-        msg_note("took the token for %s%s%s; it lasts %s", host, wrote ? ", profile " : "",
-                 wrote ? r->cache.name : "", command_expiry(p, expiry));
+        msg_note("took the token of '%s' for %s; it lasts %s", r->cache.name, host,
+                 command_expiry(p, expiry));
     mem_free(host);
 }
 
