@@ -16,7 +16,7 @@ _servetel_auth_options()
             --rejected-stdin --complain-below --dry-run
         ;;
     show) echo --min-ttl --cached --format --no-newline --claims --json ;;
-    status) echo --json ;;
+    status) echo --min-ttl --format --json ;;
     logout) echo --all --yes ;;
     exec) echo --min-ttl --keep-fresh --signal ;;
     schedule) echo --min-ttl --all --on-change --adopt ;;
@@ -101,7 +101,13 @@ _servetel_auth_argument()
         _servetel_auth_offer $profiles
         ;;
     --file | --password-file | --cacert) _servetel_auth_files ;;
-    --format) _servetel_auth_offer token header curl env ;;
+    --format)
+        if [ "$command" = status ]; then
+            _servetel_auth_offer prometheus
+        else
+            _servetel_auth_offer token header curl env
+        fi
+        ;;
     --auth-scheme) _servetel_auth_offer raw bearer ;;
     esac
 }

@@ -126,7 +126,7 @@ complete -c servetel-auth -n '__servetel_auth_takes login --no-cache' -l no-cach
 # ---- other commands, and what several take ----
 
 complete -c servetel-auth -n '__servetel_auth_takes "login refresh" --print' -l print -d 'Print the token on stdout'
-complete -c servetel-auth -n '__servetel_auth_takes "refresh show exec schedule" --min-ttl' -l min-ttl -x -d 'Least time that the token lasts'
+complete -c servetel-auth -n '__servetel_auth_takes "refresh show status exec schedule" --min-ttl' -l min-ttl -x -d 'Least time that the token lasts'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh show status" --json' -l json -d 'Print JSON'
 complete -c servetel-auth -n '__servetel_auth_takes "refresh logout schedule" --all' -l all -d 'Every profile'
 complete -c servetel-auth -n '__servetel_auth_takes logout --yes' -l yes -d 'With --all: do not ask'
@@ -139,6 +139,7 @@ complete -c servetel-auth -n '__servetel_auth_takes refresh --rejected-stdin' -l
 complete -c servetel-auth -n '__servetel_auth_takes refresh --dry-run' -l dry-run -d 'Say what would be done, send nothing'
 complete -c servetel-auth -n '__servetel_auth_takes show --cached' -l cached -d 'Never use the network'
 complete -c servetel-auth -n '__servetel_auth_takes show --format' -l format -x -a 'token header curl env' -d 'How to print it'
+complete -c servetel-auth -n '__servetel_auth_takes status --format' -l format -x -a prometheus -d 'Gauges for node_exporter'
 complete -c servetel-auth -n '__servetel_auth_takes show --no-newline' -l no-newline -d 'Print no newline after it'
 complete -c servetel-auth -n '__servetel_auth_takes show --claims' -l claims -d 'Print the decoded payload instead'
 complete -c servetel-auth -n '__servetel_auth_takes exec --keep-fresh' -l keep-fresh -d 'Keep a valid token in SERVETEL_TOKEN_FILE'

@@ -91,7 +91,8 @@ static const struct command commands[] = {
     {"status", FOR_STATUS, cmd_status, "", 0, 0, false,
      "say what is cached, for whom, and for how long it lasts", "",
      "  servetel-auth status\n"
-     "  servetel-auth status -p sales --json | jq '.profiles[0].state'\n"},
+     "  servetel-auth status -p sales --json | jq '.profiles[0].state'\n"
+     "  servetel-auth status -q --min-ttl 10m >/dev/null || echo 'see to it'\n"},
     {"logout", FOR_LOGOUT, cmd_logout, "", 0, 0, false, "forget what is cached", "",
      "  servetel-auth logout -p sales\n"
      "  servetel-auth logout --all --yes\n"},

@@ -88,7 +88,7 @@ offers 'servetel-auth login --' --email --password-file --token-stdin --api-url 
 completes 'servetel-auth refresh --dry' 'servetel-auth refresh --dry-run '
 completes 'servetel-auth exec --keep' 'servetel-auth exec --keep-fresh '
 # Not what another command takes, not what is given already, nothing after --.
-adds_nothing 'servetel-auth status --min' 'servetel-auth show --cached --cach' 'servetel-auth schedule -- --al'
+adds_nothing 'servetel-auth status --dry' 'servetel-auth show --cached --cach' 'servetel-auth schedule -- --al'
 EOT
 }
 

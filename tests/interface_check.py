@@ -66,7 +66,7 @@ def from_help(program):
             if not match:
                 continue
             letter, name, argument = match.groups()
-            if argument and "|" in argument:
+            if argument and argument.islower():
                 facts.values(command, name, argument.split("|"))
             for option in filter(None, (letter, name)):
                 facts.option(command, option, argument)

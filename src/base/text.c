@@ -112,6 +112,19 @@ void text_cut(char *text, size_t max)
     }
 }
 
+void text_put_escaped(struct buffer *out, const char *text, const char *special, const char *before,
+                      const char *after)
+{
+    for (; *text != '\0'; text++) {
+        const char one[] = {*text, '\0'};
+        bool escape = strchr(special, *text) != NULL;
+
+        buffer_put(out, escape ? before : "");
+        buffer_put(out, one);
+        buffer_put(out, escape ? after : "");
+    }
+}
+
 /* One pass, so that a megabyte full of needles is read as quickly as any. */
 void text_hide(char **text, const char *needle, const char *tail)
 {

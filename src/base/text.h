@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct buffer;
+
 /* Replaces control characters (C0, C1, DEL) and broken UTF-8 by '?', in place. */
 void text_clean(char *text);
 bool text_is_utf8(const char *text);
@@ -14,6 +16,9 @@ bool text_is_utf8(const char *text);
 void text_escape_json(char **json);
 /* Cuts to at most max characters, 3 or more, ending with "..." if it had to. */
 void text_cut(char *text, size_t max);
+/* The text with `before` and `after` around each of the characters `special`. */
+void text_put_escaped(struct buffer *out, const char *text, const char *special, const char *before,
+                      const char *after);
 /* Replaces each occurrence of needle, if it is not empty or NULL, with what follows it of the
  * characters in tail, by "[hidden]". *text is in wiped memory and may move. */
 void text_hide(char **text, const char *needle, const char *tail);

@@ -11,20 +11,6 @@
 #include "store/cache.h"
 #include "store/token.h"
 
-/* text with `before` and `after` around each of `special`. */
-static void put_escaped(struct buffer *out, const char *text, const char *special,
-                        const char *before, const char *after)
-{
-    for (; *text != '\0'; text++) {
-        const char one[] = {*text, '\0'};
-        bool escape = strchr(special, *text) != NULL;
-
-        buffer_put(out, escape ? before : "");
-        buffer_put(out, one);
-        buffer_put(out, escape ? after : "");
-    }
-}
-
 static void put_token(struct buffer *out, const char *format, const char *token)
 {
     if (format == NULL || strcmp(format, "token") == 0) {
@@ -34,11 +20,11 @@ static void put_token(struct buffer *out, const char *format, const char *token)
         buffer_put(out, token);
     } else if (strcmp(format, "curl") == 0) {
         buffer_put(out, "header = \"Authorization: Bearer ");
-        put_escaped(out, token, "\"\\", "\\", "");
+        text_put_escaped(out, token, "\"\\", "\\", "");
         buffer_put(out, "\"");
     } else { /* env: a quote within quotes, as sh wants it: '\'' */
         buffer_put(out, "export SERVETEL_TOKEN='");
-        put_escaped(out, token, "'", "'\\", "'");
+        text_put_escaped(out, token, "'", "'\\", "'");
         buffer_put(out, "'");
     }
 }

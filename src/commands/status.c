@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* status: what is cached, for whom, for how long; never a token. A table for a person,
- * tab-separated columns for a pipe, JSON for a program. */
+ * tab-separated columns for a pipe, JSON for a program, gauges for Prometheus. */
+#include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/msg.h"
+#include "base/text.h"
 #include "commands/command.h"
 #include "commands/status_table.h"
 #include "renewal/decide.h"
-#include "store/advice.h"
 #include "store/lock.h"
 #include "store/token.h"
 
 /* ---- one profile ---- */
 
 /* name or file as for cache_open; now is the epoch's second of the whole listing. */
-static void read_status(struct status *status, const char *name, const char *file, int64_t now)
+static void read_status(struct status *status, const struct options *options, const char *name,
+                        const char *file, int64_t now)
 {
     struct cache cache;
     bool readable;
@@ -28,6 +31,11 @@ static void read_status(struct status *status, const char *name, const char *fil
     status->name = mem_copy(cache.name);
     status->path = mem_copy(cache.path);
     status->state = profile_state(&status->profile, now);
+    status->log_in_by = status->error.result == RESULT_LOCAL
+                            ? 0
+                            : profile_log_in_by(&status->profile, now);
+    status->ends_early = options->min_ttl_s != OPTION_UNSET && readable &&
+                         profile_ttl_s(&status->profile, now) <= options->min_ttl_s;
     status->in_doubt = readable && cache_token_is_in_doubt(&cache, status->profile.token, 0);
     cache_close(&cache);
 }
@@ -39,33 +47,6 @@ static void clear_status(struct status *status)
     profile_clear(&status->profile);
 }
 
-char *status_warning(const struct status *status)
-{
-    const struct profile *p = &status->profile;
-    bool renews = profile_has_source(p), lasts = profile_ttl_s(p, clock_epoch_s()) > 0;
-    char *command = advice_login_command(status->name, status->path, p);
-    char *run = mem_join(lasts ? ": then run " : ": run ", command), *text = NULL;
-    const char *next = profile_login_was_refused(p) ? "" /* which is said already */
-                       : renews                     ? ": the next refresh logs in"
-                                                    : run;
-    char when[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
-
-    if (p->blacklisted_at != 0)
-        text = mem_format("the service said on %s that the token is blacklisted%s",
-                          clock_format(p->blacklisted_at, when), next);
-    else if (p->refused_at != 0)
-        text = mem_format("the service refused on %s to renew the token%s%s%s",
-                          clock_format(p->refused_at, when), lasts ? ", which lasts until " : "",
-                          lasts ? clock_format(p->expires_at, until) : "", next);
-    else if (status->in_doubt)
-        text = mem_format("a refresh ended without a clear answer, so the token is perhaps "
-                          "spent: if the next one is refused, %s%s",
-                          renews ? "it logs in" : "run ", renews ? "" : command);
-    mem_free(command);
-    mem_free(run);
-    return text;
-}
-
 bool status_is_usable(const struct status *status)
 {
     return status->error.result == RESULT_OK &&
@@ -73,41 +54,25 @@ bool status_is_usable(const struct status *status)
             status->state == PROFILE_RENEWABLE);
 }
 
-/* For a person, and for a program. */
-static const struct state_name {
-    const char *words, *id;
-} state_names[] = {
-    [PROFILE_EMPTY] = {"no token", "no_token"},
-    [PROFILE_VALID] = {"valid", "valid"},
-    [PROFILE_EXPIRES_SOON] = {"expires soon", "expires_soon"},
-    [PROFILE_RENEWABLE] = {"expired, renewable", "renewable"},
-    [PROFILE_LOGIN_NEEDED] = {"login needed", "login_needed"},
-};
-/* No token either, but a password. */
-static const struct state_name obtainable = {"no token, renewable", "renewable"};
-
-static const struct state_name *state_name(const struct status *status)
-{
-    static const struct state_name unusable = {"unusable", "unusable"};
-
-    if (status->error.result == RESULT_NO_TOKEN)
-        return &state_names[PROFILE_EMPTY];
-    if (status->error.result != RESULT_OK)
-        return &unusable;
-    if (status->state == PROFILE_RENEWABLE && status->profile.token == NULL)
-        return &obtainable;
-    return &state_names[status->state];
-}
-
 const char *status_state(const struct status *status)
 {
-    return state_name(status)->words;
+    static const char *const names[] = {
+        [PROFILE_EMPTY] = "no_token",
+        [PROFILE_VALID] = "valid",
+        [PROFILE_EXPIRES_SOON] = "expires_soon",
+        [PROFILE_RENEWABLE] = "renewable",
+        [PROFILE_LOGIN_NEEDED] = "login_needed",
+    };
+
+    if (status->error.result == RESULT_NO_TOKEN)
+        return names[PROFILE_EMPTY];
+    return status->error.result != RESULT_OK ? "unusable" : names[status->state];
 }
 
 /* What this profile makes of the exit code. */
 static enum result status_result(const struct status *status)
 {
-    if (status_is_usable(status))
+    if (status_is_usable(status) && !status->ends_early)
         return RESULT_OK;
     return status->error.result == RESULT_LOCAL ? RESULT_LOCAL : RESULT_NO_TOKEN;
 }
@@ -137,8 +102,9 @@ static struct cJSON *status_json(const struct status *status, int64_t now)
 
     command_json_result(json, status_result(status),
                         status->error.result != RESULT_OK ? status->error.text : NULL);
-    json_set_string(json, "state", state_name(status)->id);
+    json_set_string(json, "state", status_state(status));
     json_set_bool(json, "usable", status_is_usable(status));
+    set_time(json, "log_in_by", status->log_in_by);
     set_time(json, "obtained_at", p->obtained_at);
     set_time(json, "logged_in_at", p->logged_in_at);
     set_time(json, "refused_at", p->refused_at);
@@ -164,36 +130,89 @@ static int print_json(const struct status *list, size_t count, int64_t now, enum
     return command_print_json(json);
 }
 
-/* Where stdout is no terminal, what the notes would say goes to stderr. */
-static void warn(const struct status *status, int64_t now)
-{
-    char *refused = advice_refused_password(status->name, status->path, &status->profile);
-    char text[PROFILE_PASSWORD_TEXT_SIZE];
-    const char *password = profile_password_text(&status->profile, now, text);
-    char *warning = status_warning(status);
+/* ---- for node_exporter ---- */
 
-    if (status->error.result != RESULT_OK)
-        msg_error("%s", status->error.text);
-    if (warning != NULL)
-        msg_warn("%s: %s", status->name, warning);
-    mem_free(warning);
-    if (refused != NULL)
-        msg_warn("%s: %s", status->name, refused);
-    mem_free(refused);
-    if (password != NULL)
-        msg_warn("the password of '%s' %s: change it and log in again", status->name, password);
+#define UNKNOWN (-1)
+#define NEVER TOKEN_NO_EXPIRY
+
+static const struct gauge {
+    const char *name, *help;
+} gauges[] = {
+    {"token_expiry_timestamp_seconds", "When the cached token ends, or ended."},
+    {"login_by_timestamp_seconds", "By when a person has to log in."},
+    {"profile_usable", "Whether the profile can be used without a person."},
+    {"password_expiry_timestamp_seconds", "When the password ends, by the service's policy."},
+};
+#define GAUGES (sizeof gauges / sizeof gauges[0])
+
+static int64_t gauge_value(size_t gauge, const struct status *status)
+{
+    const struct profile *p = &status->profile;
+    const int64_t values[GAUGES] = {
+        p->token == NULL         ? UNKNOWN
+        : p->blacklisted_at != 0 ? p->blacklisted_at
+                                 : p->expires_at,
+        status->error.result == RESULT_LOCAL ? UNKNOWN
+        : status->log_in_by == 0             ? NEVER
+                                             : status->log_in_by,
+        status_is_usable(status),
+        p->password_expires_at == 0 ? UNKNOWN : p->password_expires_at,
+    };
+
+    return values[gauge];
 }
 
-static int print_text(const struct status *list, size_t count, int64_t now)
+static void put_gauge(struct buffer *out, size_t gauge, const struct status *status)
 {
-    struct buffer out = BUFFER(64 * 1024 * 1024); /* far beyond thousands of profiles */
+    int64_t value = gauge_value(gauge, status);
+    char *number = value == NEVER ? mem_copy("+Inf") : mem_format("%lld", (long long)value);
+    char *label = mem_copy(status->name); /* or a path: any text */
+    char *head = mem_join("servetel_auth_", gauges[gauge].name, "{profile=\"");
+
+    if (value != UNKNOWN) {
+        text_clean(label);
+        buffer_put(out, head);
+        text_put_escaped(out, label, "\"\\", "\\", "");
+        buffer_put(out, "\"} ");
+        buffer_put(out, number);
+        buffer_put(out, "\n");
+    }
+    mem_free(head);
+    mem_free(label);
+    mem_free(number);
+}
+
+static void put_gauges(struct buffer *out, const struct status *list, size_t count)
+{
+    for (size_t g = 0; g < GAUGES; g++) {
+        char *head = mem_format("# HELP servetel_auth_%s %s\n# TYPE servetel_auth_%s gauge\n",
+                                gauges[g].name, gauges[g].help, gauges[g].name);
+
+        buffer_put(out, head);
+        mem_free(head);
+        for (size_t i = 0; i < count; i++)
+            put_gauge(out, g, &list[i]);
+    }
+}
+
+/* ---- the command ---- */
+
+static int print_text(const struct options *options, const struct status *list, size_t count,
+                      int64_t now)
+{
+    struct buffer out = BUFFER(SIZE_MAX / 2);
     struct error error;
     enum result result;
 
-    if (isatty(STDOUT_FILENO))
-        status_table(&out, list, count, now);
-    else
+    if (options->format != NULL) {
+        put_gauges(&out, list, count);
+    } else if (!isatty(STDOUT_FILENO)) {
         status_columns(&out, list, count, now);
+    } else if (count > 0) {
+        status_table(&out, list, count, now);
+        for (size_t i = 0; i < count; i++)
+            status_notes(&out, &list[i], now, count == 1);
+    }
     result = command_write(buffer_text(&out), out.len, &error);
     buffer_clear(&out);
     return result == RESULT_OK ? 0 : command_fail(&error);
@@ -202,21 +221,25 @@ static int print_text(const struct status *list, size_t count, int64_t now)
 static int show(const struct options *options, struct status *list, size_t count, int64_t now)
 {
     static const char none[] = "no token is cached: run servetel-auth login";
+    bool is_table = !options->json && options->format == NULL && isatty(STDOUT_FILENO);
     enum result worst = count > 0 ? RESULT_OK : RESULT_NO_TOKEN;
     int code;
 
     for (size_t i = 0; i < count; i++) {
         worst = result_worse(worst, status_result(&list[i]));
-        if (options->json || !isatty(STDOUT_FILENO))
-            warn(&list[i], now);
+        if (!is_table && list[i].error.result != RESULT_OK)
+            msg_error("%s", list[i].error.text);
+        else if (!is_table)
+            status_notes(NULL, &list[i], now, false);
     }
     if (count == 0)
         msg_note("%s", none);
     code = options->json ? print_json(list, count, now, worst, count == 0 ? none : NULL)
-                         : print_text(list, count, now);
+                         : print_text(options, list, count, now);
     for (size_t i = 0; i < count; i++)
         clear_status(&list[i]);
-    return code != 0 ? code : result_exit_code(worst);
+    /* A profile in trouble is to be published, not to keep the file from being written. */
+    return code != 0 || options->format != NULL ? code : result_exit_code(worst);
 }
 
 int cmd_status(const struct options *options)
@@ -228,8 +251,10 @@ int cmd_status(const struct options *options)
     char **names;
     int code;
 
+    if (options->format != NULL && (options->json || options->min_ttl_s != OPTION_UNSET))
+        return command_misuse("--format prometheus goes with neither --json nor --min-ttl");
     if (options->profile != NULL || options->file != NULL) {
-        read_status(&one, command_profile(options), options->file, now);
+        read_status(&one, options, command_profile(options), options->file, now);
         return show(options, &one, 1, now);
     }
     if (cache_list(&names, &count, &error) != RESULT_OK) {
@@ -238,7 +263,7 @@ int cmd_status(const struct options *options)
     }
     list = mem_new((count + 1) * sizeof *list);
     for (size_t i = 0; i < count; i++) {
-        read_status(&list[i], names[i], NULL, now);
+        read_status(&list[i], options, names[i], NULL, now);
         mem_free(names[i]);
     }
     mem_free(names);

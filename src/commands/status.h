@@ -14,15 +14,14 @@ struct status {
     struct profile profile;
     struct error error; /* RESULT_OK, or why it cannot be used */
     enum profile_state state;
-    bool in_doubt; /* a renewal was sent, and its answer lost: the token is perhaps spent */
+    int64_t log_in_by; /* as profile_log_in_by(); 0 for a file that cannot be read, too */
+    bool in_doubt;     /* a renewal was sent, and its answer lost: the token is perhaps spent */
+    bool ends_early;   /* it lasts less than --min-ttl asks */
 };
-
-/* What is wrong with the token that its times do not show, or NULL. In wiped memory. */
-char *status_warning(const struct status *status);
 
 /* Works without a person's help. */
 bool status_is_usable(const struct status *status);
-/* "expired, renewable" */
+/* "login_needed" */
 const char *status_state(const struct status *status);
 /* "password command", or NULL when only a person can log in. */
 const char *status_source(const struct profile *profile);

@@ -17,13 +17,21 @@
 #include "store/url.h"
 
 #define WIDTH_DEFAULT 80
-#define WIDTH_LEAST 60
+#define GAP 2 /* blanks between columns */
 #define BAR_CELLS 6
+/* A name that is longer has a line of its own, and the others' columns stay. */
+#define NAME_WIDEST 36
+/* Of a cell that is cut so much should be left that a person knows what it was. */
+#define CELL_LEAST 10
+/* Sooner than this, "in 26 h" tells more than a date. */
+#define SOON_S (2 * 86400)
 
-/* ---- columns ---- */
+/* ---- cells ---- */
 
-/* RENEWAL is for wide terminals only. */
-enum column { PROFILE, LOGIN, HOST, LEFT, STATE, RENEWAL, TOKEN, COLUMNS };
+enum column { PROFILE, LOGIN, HOST, LEFT, BAR, STATE, LOG_IN_BY, RENEWAL, TOKEN, COLUMNS };
+
+static const char *const heads[] = {"PROFILE", "LOGIN",     "HOST",    "LEFT", "",
+                                    "STATE",   "LOG IN BY", "RENEWAL", "TOKEN"};
 
 struct row {
     char *cells[COLUMNS];
@@ -32,15 +40,70 @@ struct row {
 /* "41 min", "for ever" or "-". */
 static char *left_text(const struct profile *p, int64_t now)
 {
+    int64_t ttl_s = profile_ttl_s(p, now);
     char span[CLOCK_TEXT_SIZE];
 
-    if (p->token == NULL)
-        return mem_copy("-");
-    if (p->expires_at == TOKEN_NO_EXPIRY)
-        return mem_copy("for ever");
-    if (profile_ttl_s(p, now) == 0)
-        return mem_copy("ended");
-    return mem_copy(clock_format_span(profile_ttl_s(p, now), span));
+    return mem_copy(p->token == NULL           ? "-"
+                    : ttl_s == TOKEN_NO_EXPIRY ? "for ever"
+                    : ttl_s == 0               ? "ended"
+                                               : clock_format_span(ttl_s, span));
+}
+
+/* "2026-12-12", "in 26 h" or "now"; "" where no person need ever come. */
+static char *log_in_by_text(const struct status *status, int64_t now)
+{
+    char text[CLOCK_TEXT_SIZE];
+    int64_t by = status->log_in_by;
+
+    if (by == 0 || by <= now)
+        return mem_copy(by == 0 ? "" : "now");
+    if (by - now < SOON_S)
+        return mem_join("in ", clock_format_span(by - now, text));
+    clock_format(by, text);
+    text[sizeof "2026-12-12" - 1] = '\0';
+    return mem_copy(text);
+}
+
+static int terminal_width(void)
+{
+    struct winsize size;
+    const char *columns = getenv("COLUMNS");
+    int width = columns != NULL ? (int)strtoll(columns, NULL, 10) : 0;
+
+    if (width <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        width = size.ws_col;
+    return width <= 0 ? WIDTH_DEFAULT : width;
+}
+
+static bool terminal_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = getenv(names[i]);
+
+        if (value != NULL && *value != '\0')
+            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL;
+    }
+    return false;
+}
+
+/* What is left of the token's own life, as cells: full ones, then empty ones. "" where nobody
+ * knows it. */
+static char *bar_text(const struct profile *p, int64_t now)
+{
+    double life_s = (double)profile_life_s(p), ttl_s = (double)profile_ttl_s(p, now);
+    int full = life_s <= 0 ? 0 : (int)((ttl_s < life_s ? ttl_s / life_s : 1) * BAR_CELLS + 0.5);
+    const char *cells[] = {".", "#"};
+    struct buffer bar = BUFFER(BAR_CELLS * 4);
+
+    if (terminal_is_utf8()) {
+        cells[0] = "\xe2\x96\x91";
+        cells[1] = "\xe2\x96\x88";
+    }
+    for (int i = 0; i < BAR_CELLS && life_s > 0; i++)
+        buffer_put(&bar, cells[i < full || (i == 0 && ttl_s > 0)]);
+    return bar.data != NULL ? bar.data : mem_copy("");
 }
 
 static struct row make_row(const struct status *status, int64_t now)
@@ -58,7 +121,11 @@ static struct row make_row(const struct status *status, int64_t now)
     row.cells[LOGIN] = mem_copy(p->email != NULL ? p->email : "-");
     row.cells[HOST] = has_host ? url_host(url) : mem_copy("-");
     row.cells[LEFT] = left_text(p, now);
+    row.cells[BAR] = bar_text(p, now);
     row.cells[STATE] = mem_copy(status_state(status));
+    for (char *c = row.cells[STATE]; *c != '\0'; c++)
+        *c = *c == '_' ? ' ' : *c;
+    row.cells[LOG_IN_BY] = log_in_by_text(status, now);
     row.cells[RENEWAL] = mem_copy(p->token == NULL           ? "-"
                                   : status_source(p) != NULL ? status_source(p)
                                   : profile_is_permanent(p)  ? "never"
@@ -77,53 +144,14 @@ static void free_row(struct row *row)
 
 /* ---- the table ---- */
 
-static int terminal_width(void)
+/* Red where a person must come, yellow where one must soon, or the token is not what was asked. */
+static const char *state_colour(const struct status *status, int64_t now)
 {
-    struct winsize size;
-    const char *columns = getenv("COLUMNS");
-    int width = columns != NULL ? (int)strtoll(columns, NULL, 10) : 0;
+    bool soon = status->log_in_by != 0 && status->log_in_by - now < SOON_S;
 
-    if (width <= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-        width = size.ws_col;
-    return width <= 0 ? WIDTH_DEFAULT : width < WIDTH_LEAST ? WIDTH_LEAST : width;
-}
-
-static bool terminal_is_utf8(void)
-{
-    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-
-    for (size_t i = 0; i < 3; i++) {
-        const char *value = getenv(names[i]);
-
-        if (value != NULL && *value != '\0')
-            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL;
-    }
-    return false;
-}
-
-/* What is left of the life, as cells: full ones, then empty ones. */
-static void put_bar(struct buffer *out, const struct profile *p, int64_t now, bool utf8)
-{
-    int64_t life_s = p->expires_at - p->obtained_at, ttl_s = profile_ttl_s(p, now);
-    int full = 0;
-
-    if (p->token != NULL && (p->expires_at == TOKEN_NO_EXPIRY || life_s <= 0))
-        full = p->expires_at == TOKEN_NO_EXPIRY ? BAR_CELLS : 0;
-    else if (p->token != NULL)
-        full = (int)(((ttl_s < life_s ? ttl_s : life_s) * BAR_CELLS + life_s / 2) / life_s);
-    if (full == 0 && ttl_s > 0 && p->token != NULL)
-        full = 1;
-    for (int i = 0; i < BAR_CELLS; i++)
-        buffer_put(out,
-                   utf8 ? (i < full ? "\xe2\x96\x88" : "\xe2\x96\x91") : (i < full ? "#" : "."));
-    buffer_put(out, " ");
-}
-
-static const char *state_colour(const struct status *status)
-{
-    if (status->error.result == RESULT_OK && status->state == PROFILE_VALID)
-        return "\033[32m";
-    return status_is_usable(status) ? "\033[33m" : "\033[31m";
+    if (!status_is_usable(status))
+        return "\033[31m";
+    return status->state == PROFILE_VALID && !status->ends_early && !soon ? "\033[32m" : "\033[33m";
 }
 
 static size_t characters(const char *text)
@@ -135,104 +163,105 @@ static size_t characters(const char *text)
     return count;
 }
 
-/* The cell and blanks to the width; what is too long is cut. */
-static void put_cell(struct buffer *out, char *text, size_t width)
-{
-    text_cut(text, width);
-    buffer_put(out, text);
-    for (size_t len = characters(text); len < width; len++)
-        buffer_put(out, " ");
-}
-
-static const char *const heads[] = {"PROFILE", "LOGIN",   "HOST", "LEFT",
-                                    "STATE",   "RENEWAL", "TOKEN"};
-
+/* A column in which no cell says anything has no head either: 0. */
 static size_t widest_cell(const struct row *rows, size_t count, int column)
 {
-    /* LEFT's head stands over the bar, too. */
-    size_t widest = column == LEFT ? 0 : strlen(heads[column]);
+    size_t widest = 0, head = strlen(heads[column]);
 
     for (size_t r = 0; r < count; r++) {
         size_t len = characters(rows[r].cells[column]);
 
         widest = len > widest ? len : widest;
     }
-    return widest;
+    return widest > 0 && widest < head ? head : widest;
 }
 
-/* The widths that the cells want; RENEWAL left out, then the login, host and profile cut, until the
- * row fits. 0: not shown. */
-static void choose_widths(size_t widths[COLUMNS], struct row *rows, size_t count)
+/* The widths that the cells want; where the terminal is narrower, 0 for what is left out. A name
+ * never gives way, as the next command needs it whole. */
+static void choose_widths(size_t widths[COLUMNS], const struct row *rows, size_t count)
 {
-    /* Two blanks between columns, and the bar with its blank. */
-    size_t total = 2 * (COLUMNS - 1) + BAR_CELLS + 1, limit = (size_t)terminal_width();
+    static const enum column give_way[] = {RENEWAL, BAR, TOKEN, HOST, LOGIN};
+    size_t total = 0, limit = (size_t)terminal_width();
 
     for (int i = 0; i < COLUMNS; i++) {
         widths[i] = widest_cell(rows, count, i);
-        total += widths[i];
+        if (i == PROFILE && widths[i] > NAME_WIDEST)
+            widths[i] = NAME_WIDEST;
+        total += widths[i] > 0 ? widths[i] + (i > 0 ? GAP : 0) : 0;
     }
-    if (total > limit) {
-        total -= widths[RENEWAL] + 2;
-        widths[RENEWAL] = 0;
-    }
-    if (total > limit) { /* LEFT says "ended" already */
-        for (size_t r = 0; r < count; r++) {
-            if (strcmp(rows[r].cells[STATE], "expired, renewable") == 0)
-                mem_replace(&rows[r].cells[STATE], "renewable");
-        }
-        total -= widths[STATE];
-        widths[STATE] = widest_cell(rows, count, STATE);
-        total += widths[STATE];
-    }
-    while (total > limit) {
-        int widest = widths[LOGIN] >= widths[HOST] ? LOGIN : HOST;
+    for (size_t i = 0; i < sizeof give_way / sizeof give_way[0] && total > limit; i++) {
+        size_t *width = &widths[give_way[i]], over = total - limit;
+        bool is_cut = (give_way[i] == HOST || give_way[i] == LOGIN) && *width >= over + CELL_LEAST;
 
-        if (widths[PROFILE] > widths[widest])
-            widest = PROFILE;
-        if (widths[widest] <= 7) /* the longest head */
-            break;
-        widths[widest]--;
-        total--;
+        total -= is_cut ? over : *width > 0 ? *width + GAP : 0;
+        *width -= is_cut ? over : *width;
     }
 }
 
-static void put_rows(struct buffer *out, const struct status *list, struct row *rows, size_t count,
-                     int64_t now)
+/* colour: of the state. */
+static void put_row(struct buffer *out, const struct row *row, const size_t widths[COLUMNS],
+                    const char *colour)
 {
-    bool colour = msg_colour(STDOUT_FILENO), utf8 = terminal_is_utf8();
-    size_t widths[COLUMNS] = {0};
+    size_t blanks = 0; /* none at a line's end */
 
-    choose_widths(widths, rows, count);
     for (int i = 0; i < COLUMNS; i++) {
-        char *head;
+        char *cell = row->cells[i];
+        bool is_coloured = i == STATE && *colour != '\0';
 
         if (widths[i] == 0)
             continue;
-        head = mem_copy(heads[i]);
-        buffer_put(out, colour ? "\033[1m" : "");
-        put_cell(out, head,
-                 i + 1 == COLUMNS ? strlen(head) : widths[i] + (i == LEFT ? BAR_CELLS + 1 : 0));
-        buffer_put(out, colour ? "\033[0m" : "");
-        buffer_put(out, i + 1 < COLUMNS ? "  " : "\n");
-        mem_free(head);
-    }
-    for (size_t r = 0; r < count; r++) {
-        for (int i = 0; i < COLUMNS; i++) {
-            if (widths[i] == 0)
-                continue;
-            if (i == LEFT)
-                put_bar(out, &list[r].profile, now, utf8);
-            if (i == STATE && colour)
-                buffer_put(out, state_colour(&list[r]));
-            if (i + 1 < COLUMNS)
-                put_cell(out, rows[r].cells[i], widths[i]);
-            else
-                buffer_put(out, rows[r].cells[i]);
-            if (i == STATE && colour)
-                buffer_put(out, "\033[0m");
-            buffer_put(out, i + 1 < COLUMNS ? "  " : "\n");
+        if (i > PROFILE)
+            text_cut(cell, widths[i]);
+        for (; blanks > 0 && *cell != '\0'; blanks--)
+            buffer_put(out, " ");
+        buffer_put(out, is_coloured ? colour : "");
+        buffer_put(out, cell);
+        buffer_put(out, is_coloured ? "\033[0m" : "");
+        if (characters(cell) > widths[i]) {
+            buffer_put(out, "\n");
+            *cell = '\0';
         }
+        blanks += widths[i] - characters(cell) + GAP;
     }
+    buffer_put(out, "\n");
+}
+
+void status_columns(struct buffer *out, const struct status *list, size_t count, int64_t now)
+{
+    static const enum column columns[] = {PROFILE, LOGIN, HOST, LEFT, STATE, TOKEN};
+
+    for (size_t i = 0; i < count; i++) {
+        struct row row = make_row(&list[i], now);
+
+        for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) {
+            buffer_put(out, c > 0 ? "\t" : "");
+            buffer_put(out, row.cells[columns[c]]);
+        }
+        buffer_put(out, "\n");
+        free_row(&row);
+    }
+}
+
+void status_table(struct buffer *out, const struct status *list, size_t count, int64_t now)
+{
+    struct row head, *rows = mem_new((count + 1) * sizeof *rows);
+    bool colour = msg_colour(STDOUT_FILENO);
+    size_t widths[COLUMNS];
+
+    for (size_t i = 0; i < count; i++)
+        rows[i] = make_row(&list[i], now);
+    for (int i = 0; i < COLUMNS; i++)
+        head.cells[i] = mem_copy(heads[i]);
+    choose_widths(widths, rows, count);
+    buffer_put(out, colour ? "\033[1m" : "");
+    put_row(out, &head, widths, "");
+    buffer_put(out, colour ? "\033[0m" : "");
+    free_row(&head);
+    for (size_t i = 0; i < count; i++) {
+        put_row(out, &rows[i], widths, colour ? state_colour(&list[i], now) : "");
+        free_row(&rows[i]);
+    }
+    mem_free(rows);
 }
 
 /* ---- what a person should know besides ---- */
@@ -247,75 +276,80 @@ static void PRINTF_LIKE(3, 4)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     line = mem_join(status->name, ": ", text);
+    if (out == NULL)
+        msg_warn("%s", line);
     text_clean(line);
-    buffer_put(out, line);
-    buffer_put(out, "\n");
+    if (out != NULL) {
+        buffer_put(out, line);
+        buffer_put(out, "\n");
+    }
     mem_free(line);
 }
 
-static void put_notes(struct buffer *out, const struct status *status, int64_t now, bool alone)
+/* What is wrong with the token that its times do not show, and what helps. False: nothing is. */
+static bool put_trouble(struct buffer *out, const struct status *status, int64_t now, bool alone)
 {
     const struct profile *p = &status->profile;
-    char password[PROFILE_PASSWORD_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
-    char *warning = status_warning(status);
+    bool lasts = p->refused_at != 0 && profile_ttl_s(p, now) > 0;
+    const char *what = p->blacklisted_at != 0 && p->refused_at != 0
+                           ? "the service said that the token is blacklisted"
+                       : p->blacklisted_at != 0 ? "the API refused the token"
+                       : p->refused_at != 0     ? "the service refused to renew the token"
+                       : status->in_doubt
+                           ? "a refresh ended without a clear answer, so the token is perhaps spent"
+                       : alone && status->state == PROFILE_LOGIN_NEEDED
+                           ? "the token cannot be renewed any more"
+                           : NULL;
+    const char *next = profile_has_source(p) ? "the next refresh logs in"
+                       : p->blacklisted_at != 0 && status->state == PROFILE_RENEWABLE
+                           ? "the next refresh exchanges it"
+                       : status->in_doubt ? "if the next one is refused, run "
+                       : lasts            ? "then run "
+                                          : "run ";
+    char *command = advice_login_command(status->name, status->path, p), when[CLOCK_TEXT_SIZE];
+
+    if (what != NULL)
+        put_note(out, status, "%s%s%s: %s%s", what, lasts ? ", which lasts until " : "",
+                 lasts ? clock_format(p->expires_at, when) : "", next,
+                 next[strlen(next) - 1] == ' ' ? command : "");
+    mem_free(command);
+    return what != NULL;
+}
+
+void status_notes(struct buffer *out, const struct status *status, int64_t now, bool alone)
+{
+    const struct profile *p = &status->profile;
+    char text[PROFILE_PASSWORD_TEXT_SIZE], when[CLOCK_TEXT_SIZE], span[CLOCK_TEXT_SIZE];
     char *refused = advice_refused_password(status->name, status->path, p);
-    int64_t since = p->logged_in_at != 0 ? p->logged_in_at : p->obtained_at;
+    const char *password = profile_password_text(p, now, text);
+    int64_t pause_s = decide_pause_s(p, now);
+    bool trouble;
 
     if (status->error.result != RESULT_OK)
         put_note(out, status, "%s", status->error.text);
     if (refused != NULL)
         put_note(out, status, "%s", refused);
-    if (warning != NULL)
-        put_note(out, status, "%s", warning);
+    trouble = put_trouble(out, status, now, alone) || refused != NULL;
+    if (pause_s > 0)
+        put_note(out, status, "%s %s (%s)",
+                 profile_login_failed(p) ? "the last unattended login failed: no other before"
+                                         : "the service asked not to be asked before",
+                 clock_format(p->retry_at, when), clock_format_span(pause_s, span));
+    if (password != NULL)
+        put_note(out, status, "the password %s: change it and log in again", password);
+    if (status->ends_early)
+        put_note(out, status, "lasts less than --min-ttl asks");
     mem_free(refused);
-    mem_free(warning);
-    if (decide_pause_s(p, now) > 0)
-        put_note(out, status, "the service asked not to be asked before %s",
-                 clock_format(p->retry_at, when));
-    if (profile_password_text(p, now, password) != NULL)
-        put_note(out, status, "the password %s", profile_password_text(p, now, password));
     if (!alone || p->token == NULL)
         return;
     if (p->expires_at != TOKEN_NO_EXPIRY && p->blacklisted_at == 0)
         put_note(out, status, "the token %s %s", p->expires_at <= now ? "ended" : "lasts until",
                  clock_format(p->expires_at, when));
-    if (profile_login_was_refused(p) || p->blacklisted_at != 0 || p->refused_at != 0)
-        return;
-    if (status_source(p) != NULL)
+    if (!trouble && status_source(p) != NULL)
         put_note(out, status, "renews itself, with its %s", status_source(p));
-    else if (profile_is_permanent(p))
+    else if (!trouble && profile_is_permanent(p))
         put_note(out, status, "a permanent token: never renewed");
-    else
+    else if (!trouble)
         put_note(out, status, "can be renewed until about %s, then log in again",
-                 clock_format(since + PROFILE_RENEWABLE_S, when));
-}
-
-void status_columns(struct buffer *out, const struct status *list, size_t count, int64_t now)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct row row = make_row(&list[i], now);
-
-        for (int c = 0; c < COLUMNS; c++) {
-            if (c == RENEWAL)
-                continue;
-            buffer_put(out, row.cells[c]);
-            buffer_put(out, c + 1 < COLUMNS ? "\t" : "\n");
-        }
-        free_row(&row);
-    }
-}
-
-void status_table(struct buffer *out, const struct status *list, size_t count, int64_t now)
-{
-    struct row *rows = mem_new((count + 1) * sizeof *rows);
-
-    for (size_t i = 0; i < count; i++)
-        rows[i] = make_row(&list[i], now);
-    if (count > 0)
-        put_rows(out, list, rows, count, now);
-    for (size_t i = 0; i < count; i++) {
-        put_notes(out, &list[i], now, count == 1);
-        free_row(&rows[i]);
-    }
-    mem_free(rows);
+                 clock_format(status->log_in_by, when));
 }

@@ -9,9 +9,11 @@
 #include "base/mem.h"
 #include "commands/status.h"
 
-/* Tab-separated columns, one line a profile, in the order of the table. */
+/* Tab-separated columns, one line a profile. */
 void status_columns(struct buffer *out, const struct status *list, size_t count, int64_t now);
-/* The table for a terminal, and below it what needs attention; more of it if there is only one. */
+/* The table for a terminal. */
 void status_table(struct buffer *out, const struct status *list, size_t count, int64_t now);
+/* Lines on what a person should know besides: of one that is alone, more. out NULL: as warnings. */
+void status_notes(struct buffer *out, const struct status *status, int64_t now, bool alone);
 
 #endif

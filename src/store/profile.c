@@ -288,22 +288,48 @@ bool profile_has_source(const struct profile *profile)
            (profile->password_command != NULL || profile->password_file != NULL);
 }
 
-/* An unattended login was only tried because the token had been refused: where that was refused
- * too, a renewal will not work either. */
+/* Until when the service renews the token, as far as is known; 0 where it never does. An unattended
+ * login was only tried because the token had been refused: where that was refused too, a renewal
+ * will not work either. */
+static int64_t renewable_until(const struct profile *profile)
+{
+    int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
+    bool renews = !profile_is_permanent(profile) && profile->token != NULL &&
+                  profile->refused_at == 0 && !profile_login_was_refused(profile);
+
+    return renews ? since + PROFILE_RENEWABLE_S : 0;
+}
+
 enum profile_state profile_state(const struct profile *profile, int64_t now)
 {
     int64_t ttl_s = profile_ttl_s(profile, now);
-    int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
-    bool renews = profile_has_source(profile) ||
-                  (!profile_is_permanent(profile) && profile->token != NULL &&
-                   profile->refused_at == 0 && !profile_login_was_refused(profile) &&
-                   now < since + PROFILE_RENEWABLE_S);
 
     if (ttl_s > profile_default_min_ttl_s(profile))
         return PROFILE_VALID;
-    if (!renews)
+    if (!profile_has_source(profile) && renewable_until(profile) <= now)
         return profile->token == NULL ? PROFILE_EMPTY : PROFILE_LOGIN_NEEDED;
     return ttl_s > 0 ? PROFILE_EXPIRES_SOON : PROFILE_RENEWABLE;
+}
+
+int64_t profile_log_in_by(const struct profile *profile, int64_t now)
+{
+    int64_t ttl_s = profile_ttl_s(profile, now), until = renewable_until(profile);
+
+    if (profile_has_source(profile) || ttl_s == TOKEN_NO_EXPIRY)
+        return 0;
+    return now + ttl_s > until ? now + ttl_s : until;
+}
+
+int64_t profile_life_s(const struct profile *profile)
+{
+    struct token_claims claims;
+
+    if (profile->token == NULL || profile->expires_at == TOKEN_NO_EXPIRY)
+        return profile->token == NULL ? 0 : TOKEN_NO_EXPIRY;
+    claims = token_claims(profile->token);
+    if (claims.has_exp && claims.has_nbf) /* iat may be the first login's */
+        return claims.exp - claims.nbf;
+    return profile->obtained_at == 0 ? 0 : profile->expires_at - profile->obtained_at;
 }
 
 /* -1: nobody need be warned. */

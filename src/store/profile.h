@@ -88,6 +88,10 @@ bool profile_login_failed(const struct profile *profile);
 bool profile_is_published(const struct profile *profile);
 bool profile_is_unpublished(const struct profile *profile);
 enum profile_state profile_state(const struct profile *profile, int64_t now);
+/* When a person has to log in, as far as can be told: not before now, and 0 for never. */
+int64_t profile_log_in_by(const struct profile *profile, int64_t now);
+/* The token's own life: what its claims say, else what was left when it came; 0 if nobody knows. */
+int64_t profile_life_s(const struct profile *profile);
 /* When the password expires, if a person should be warned (14 days or fewer): "expires in 5 days";
  * NULL if nobody need be. */
 #define PROFILE_PASSWORD_TEXT_SIZE 48
