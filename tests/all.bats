@@ -325,3 +325,92 @@ teardown() { test_teardown; }
     for i in 1 2 3 4 5; do assert_unchanged "p0$i"; done
     assert_all_work
 }
+
+# ----------------------------------------------------------------------------------------------- several hosts
+# (With a real store and its lock: etcd_hosts.bats.)
+
+# share HOST ARGS...: refresh there, with a store of files. The one of p04 cannot be written while `full` exists.
+share() {
+    SERVETEL_AUTH_DIR="$HOME/$1" try refresh --all --json "${@:2}" \
+        --adopt 'echo "$SERVETEL_PROFILE" >>asked; cat "store/$SERVETEL_PROFILE" 2>/dev/null || true' \
+        --on-change 'echo "$SERVETEL_PROFILE" >>put; [ "$SERVETEL_PROFILE" != p04 ] || [ ! -e full ] &&
+                     cat >"store/$SERVETEL_PROFILE"'
+}
+
+counts() { jq -c '.total | [.renewed, .adopted, .kept, .logged_in, .failed]' <<<"$output"; }
+
+@test "hosts that share all profiles take over each other's tokens, and ask only for what is due or not published" {
+    make_profiles p 20
+    cp -R "$DIR" a && mv "$DIR" b && mkdir store
+    share a --min-ttl 1m
+    assert_done
+    assert_equal "$(counts)" '[20,0,0,0,0]'
+    : >asked
+    share b --min-ttl 1m # its own copies are spent, and due
+    assert_done
+    assert_stderr_has '20 adopted'
+    assert_equal "$(counts)" '[0,20,0,0,0]'
+    assert_equal "$(sort asked | uniq | wc -l)" 20
+    : >asked
+    : >put
+    share a --min-ttl 1m
+    assert_done
+    assert_equal "$(counts)" '[0,0,20,0,0]'
+    share b
+    assert_done
+    share a
+    assert_done
+    assert_equal "$(counts)" '[20,0,0,0,0]' # adopted first, or it would have been refused
+    assert_equal "$(wc -l <asked)" 40
+    assert_equal "$(wc -l <put)" 40
+    assert_equal "$(refreshes_answered)" 60
+    assert_equal "$(server_stats refused)" 0
+    DIR=a assert_all_work
+    assert_equal "$(cat store/p13)" "$(jq -r .access_token a/p13.json)"
+}
+
+@test "a publication that failed is that profile's failure, tried again at once and made up for by the next run" {
+    make_profiles p 6
+    mv "$DIR" a && mkdir store
+    touch full
+    share a --min-ttl 1m --timeout 3s
+    assert_status 1
+    assert_one_line_for p04
+    assert_stderr_has 'the token is stored, but the hook exited with 1'
+    assert_equal "$(counts)" '[5,0,0,0,1]'
+    assert_equal "$(grep -c p04 put)" 3 # 0, 0.5 and 1.5 seconds; the next would be beyond the timeout
+    assert_equal "$(jq -r .publication a/p04.json)" pending
+    rm full
+    : >asked
+    share a --min-ttl 1m
+    assert_done
+    assert_equal "$(counts)" '[0,0,6,0,0]'
+    assert_equal "$(cat asked)" p04
+    assert_equal "$(cat store/p04)" "$(jq -r .access_token a/p04.json)"
+    assert_equal "$(jq -r .publication a/p04.json)" 'done'
+    assert_equal "$(refreshes_answered)" 6
+}
+
+@test "a store that is down for one profile is that profile's failure, and nothing is sent for it" {
+    make_profiles p 4
+    try refresh --all --adopt '[ "$SERVETEL_PROFILE" != p02 ] && exit 0; exit 9' --on-change 'cat >/dev/null'
+    assert_failed 5
+    assert_one_line_for p02
+    assert_stderr_has 'the adopt command exited with 9: nothing was sent'
+    assert_equal "$(refreshes_answered)" 3
+    assert_all_work
+}
+
+@test "the host of a refused password is told who it is, once" {
+    make_profiles p 3
+    echo stale >pw
+    chmod 600 pw
+    for i in 1 2; do cache_edit ".password_file = \"$HOME/pw\"" "p0$i"; done
+    server_config '{"refresh_window":0}'
+    for run in 1 2; do
+        try refresh --all --on-refused 'echo "$SERVETEL_PROFILE $SERVETEL_TOKEN_HOST" >>told'
+        assert_failed 4 "$run"
+    done
+    assert_equal "$(sort told)" "p01 127.0.0.1:$API_PORT"$'\n'"p02 127.0.0.1:$API_PORT"
+    assert_requests 2 login
+}

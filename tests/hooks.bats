@@ -49,6 +49,20 @@ teardown() { test_teardown; }
     assert_equal "$(grep -E '^SERVETEL_(PROFILE|AUTH_FILE)=' env | sort | xargs)" 'SERVETEL_AUTH_FILE=my.json SERVETEL_PROFILE='
 }
 
+@test "a program of ours in a hook asks each other profile's own host" {
+    login
+    unset SERVETEL_API_URL
+    first=$API_PORT
+    server_start
+    login -p other --api-url "$API"
+    unset SERVETEL_API_URL
+    try refresh --on-change 'servetel-auth refresh --quiet -p other && servetel-auth show -p other >"$HOME/other"'
+    assert_done
+    token_works "$(cat other)"
+    assert_requests 1 refresh
+    API_PORT=$first assert_requests 1 refresh
+}
+
 @test "a hook that a signal leaves out or stops is told of" {
     local status
     login

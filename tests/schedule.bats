@@ -183,6 +183,14 @@ option() { sed -n "s/.* $1 \([^ ]*\).*/\1/p" <<<"$2"; }
     assert_equal "$(cat hooked)" "it's \$done"
 }
 
+@test "for all profiles, the commands of hosts that share them are passed on" {
+    local line
+    line="$(cron_line --all --adopt 'cat "store/$SERVETEL_PROFILE"' --on-change 'cat >"store/$SERVETEL_PROFILE"')"
+    [[ $line == *' refresh --quiet --all '* ]]
+    [[ $line == *"--adopt 'cat \"store/\$SERVETEL_PROFILE\"'"* ]]
+    [[ $line == *"--on-change 'cat >\"store/\$SERVETEL_PROFILE\"'"* ]]
+}
+
 @test "cron's line for --all renews all" {
     for profile in one two; do
         login -p "$profile"
