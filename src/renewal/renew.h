@@ -110,7 +110,8 @@ struct renewal {
     struct profile profile; /* as cached; once a new token is had, as it will be */
     struct renew_outcome outcome;
     struct error error;
-    int64_t again_ms; /* after RESULT_AGAIN: when to call again (monotonic) */
+    int64_t again_ms;     /* after RESULT_AGAIN: when to call again (monotonic) */
+    struct renewal *next; /* the caller's, to keep several in a list */
 
     /* renew()'s own, from one call to the next */
     int64_t deadline_ms, lock_pause_ms;

@@ -19,16 +19,11 @@
 /* A host that limits may take its time, but cron's next run comes, and a person goes home. */
 #define PATIENCE_MS (10 * 60 * 1000)
 
-struct waiting {
-    struct renewal *renewal;
-    struct waiting *next;
-};
-
 struct line {
     const struct workers *workers;
     struct holds holds;
     pthread_mutex_t lock;    /* of what follows */
-    struct waiting *waiting; /* put back, in no order */
+    struct renewal *waiting; /* put back, in no order */
     bool ended;              /* there are no more to begin */
 };
 
@@ -45,13 +40,11 @@ static struct renewal *take_waiting(struct line *line, int64_t *until_ms)
 {
     int64_t now = clock_monotonic_ms();
 
-    for (struct waiting **at = &line->waiting; *at != NULL; at = &(*at)->next) {
-        struct waiting *waiting = *at;
-        struct renewal *r = waiting->renewal;
+    for (struct renewal **at = &line->waiting; *at != NULL; at = &(*at)->next) {
+        struct renewal *r = *at;
 
         if (r->again_ms <= now || signals_caught()) {
-            *at = waiting->next;
-            mem_free(waiting);
+            *at = r->next;
             return r;
         }
         if (*until_ms == 0 || r->again_ms < *until_ms)
@@ -96,13 +89,10 @@ static struct renewal *take_next(struct line *line)
 
 static void put_back(struct line *line, struct renewal *r)
 {
-    struct waiting *waiting = mem_new(sizeof *waiting);
-
     cache_unlock(&r->cache); /* there may be more in line than descriptors */
-    waiting->renewal = r;
     pthread_mutex_lock(&line->lock);
-    waiting->next = line->waiting;
-    line->waiting = waiting;
+    r->next = line->waiting;
+    line->waiting = r;
     pthread_mutex_unlock(&line->lock);
 }
 
