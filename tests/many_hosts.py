@@ -57,7 +57,7 @@ class Story:
             self.control("script", {"endpoint": "refresh", "answers": [answer]})
             wait_for(lambda: self.control("stats")["refreshes"] > before, self.pace.recovery, "a renewal")
             # Who was let in although its lease had ended runs too, but not for long.
-            hosts = [host for host in self.refreshers if host.runs("servetel-auth")]
+            hosts = [host for host in self.refreshers if host.runs("servetel-auth refresh")]
             last = [entry for entry in self.control("log") if entry["endpoint"] == "refresh"][-1]
             if len(hosts) == 1 and last["status"] is None:
                 return hosts[0], bare(dict(last["headers"])["Authorization"])
@@ -73,7 +73,7 @@ class Story:
         self.add("refresher killed in its request", token, begin, begin)
 
     def stop_engine(self):
-        _, token = self.refresh_under_way({"delay": self.pace.timeout * 0.5})
+        _, token = self.refresh_under_way({"delay": self.pace.timeout * 0.3})
         begin = time.time()
         self.engine.stop()
         time.sleep(self.pace.stopped)
@@ -81,7 +81,7 @@ class Story:
         self.add("all of etcd stopped for %d s" % self.pace.stopped, token, begin)
 
     def kill_engine(self):
-        _, token = self.refresh_under_way({"delay": self.pace.timeout * 0.5})
+        _, token = self.refresh_under_way({"delay": self.pace.timeout * 0.3})
         begin = time.time()
         self.engine.die()
         time.sleep(1)
@@ -106,7 +106,7 @@ class Story:
 
     def kill_before_publication(self):
         """The answer is stored, the engine stands still, so the token is not published for certain."""
-        host, token = self.refresh_under_way({"delay": self.pace.timeout * 0.5})
+        host, token = self.refresh_under_way({"delay": self.pace.timeout * 0.3})
         self.engine.stop()
         wait_for(lambda: host.runs("etcd.sh publish"), self.pace.timeout, "the publication to begin")
         begin = host.crash(away_s=0)
