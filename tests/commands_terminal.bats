@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # Commands of the user's, for a password, a token or a new token, where there is a terminal: they may ask there, are
 # ended whole, and leave it as it was.
 # shellcheck disable=SC2016 # what is in single quotes is the commands'

@@ -44,6 +44,7 @@ gate_start() {
     # shellcheck disable=SC2153
     GATE_PID=$STARTED_PID
     GATE_PORT=$STARTED_PORT
+    # shellcheck disable=SC2034 # for the tests
     GATE="http://127.0.0.1:$GATE_PORT/v1"
 }
 

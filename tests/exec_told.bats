@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
 # exec: what it says while it keeps a token fresh, to people and to the program.
 # shellcheck disable=SC2016 # what is in single quotes is the program's
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
@@ -23,6 +24,29 @@ token_file_works() { token_works "$(cat "$1")"; }
 has_said() { [ "$(grep -cE -- "$2" "$BG_ERR")" = "$1" ]; }
 
 token_ended() { servetel-auth status --json 2>/dev/null | jq -e '.profiles[0].expires_in == 0' >/dev/null; }
+
+# CLOCK, to be preloaded: the clock of the wall, and as many seconds as the file CLOCK_FILE holds then.
+needs_other_clock() {
+    [ -z "${ASAN_OPTIONS:-}${TSAN_OPTIONS:-}" ] || skip 'a sanitizer must be loaded before all others'
+    [ "$(uname)" = Linux ] || skip 'there is no preloading as on Linux'
+    CLOCK="$BATS_TEST_TMPDIR/clock.so"
+    "${CC:-cc}" -D_GNU_SOURCE -x c -shared -fPIC -o "$CLOCK" - <<'END'
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int fd = open(getenv("CLOCK_FILE"), O_RDONLY | O_CLOEXEC), result = syscall(SYS_clock_gettime, clock, now);
+    char held[32] = {0};
+    if (read(fd, held, sizeof held - 1) > 0 && clock == CLOCK_REALTIME)
+        now->tv_sec += atol(held);
+    close(fd);
+    return result;
+}
+END
+}
 
 # ------------------------------------------------------------------------------------------------------- to people
 
@@ -182,4 +206,17 @@ NEWS='trap "cat \"\$SERVETEL_TOKEN_FILE\" >>news" NAME; echo "$SERVETEL_TOKEN_FI
     assert_status 1
     assert_stdout_empty
     assert_equal "$(cat seen)" none
+}
+
+@test "a clock that is set back while the program runs makes no token last longer" {
+    needs_other_clock
+    login
+    # Two thirds of its life are over in three seconds: then it is renewed.
+    cache_edit '.obtained_at = (now | floor) - 1997 | .expires_at = .obtained_at + 3000'
+    echo 0 >offset
+    CLOCK_FILE="$HOME/offset" LD_PRELOAD="$CLOCK" keep_fresh sh -c "$WAITS"
+    echo -600 >offset
+    retry_until 30 has_requests refresh 1
+    retry_until 10 says "$(cat path)" "$(cached_token)"
+    [ ! -s "$BG_ERR" ]
 }

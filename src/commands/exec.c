@@ -65,7 +65,8 @@ static int become_program(char **argv, const char *token, const char *file)
 struct keeper {
     const struct options *options;
     struct cache cache;
-    struct profile profile; /* whose token is in the file */
+    struct profile profile;    /* whose token is in the file */
+    int64_t taken_s, taken_ms; /* since then; by both clocks */
     struct token_file file;
     bool unwritten;         /* but could not be written there */
     int signal;             /* tells the program that it is; 0: nothing does */
@@ -94,6 +95,22 @@ static void end_renewer(struct keeper *k)
         poll(NULL, 0, RENEWER_LOOK_MS);
     }
     k->renewer = 0;
+}
+
+/* Now that the keeper has the token. */
+static void note_times(struct keeper *k)
+{
+    k->taken_s = clock_epoch_s();
+    k->taken_ms = clock_monotonic_ms();
+}
+
+/* A clock that was set back meanwhile makes no token last longer. */
+static int64_t now_s(const struct keeper *k)
+{
+    int64_t now = clock_epoch_s();
+    int64_t least = k->taken_s + (clock_monotonic_ms() - k->taken_ms) / 1000;
+
+    return now > least ? now : least;
 }
 
 static bool needs_person(int code)
@@ -127,7 +144,7 @@ static int64_t threshold_s(const struct keeper *k)
 /* Says why there is no new token, and what will come of it. */
 static void tell_failure(const struct keeper *k, const char *why, int code, int64_t pause_s)
 {
-    int64_t now = clock_epoch_s(), left_s = profile_ttl_s(&k->profile, now);
+    int64_t left_s = profile_ttl_s(&k->profile, now_s(k));
     char left[CLOCK_TEXT_SIZE], next[CLOCK_TEXT_SIZE];
 
     msg_warn("%s: %s; time left: %s, next try: %s%s", k->cache.name, why,
@@ -160,10 +177,11 @@ static _Noreturn void renew_apart(struct keeper *k, const struct renew_wish *wis
 
 /* In a process of its own: the keeper goes on passing signals and watching the program. What it
  * gets reaches us through the cache. */
-static void start_renewer(struct keeper *k, const struct renew_wish *wish)
+static void start_renewer(struct keeper *k, struct renew_wish *wish, int64_t now)
 {
-    int64_t quarter_ms = 1000 * profile_ttl_s(&k->profile, clock_epoch_s()) / RETRIES_LEFT;
+    int64_t quarter_ms = 1000 * profile_ttl_s(&k->profile, now) / RETRIES_LEFT;
 
+    wish->keep_above_s += now - clock_epoch_s(); /* that is its clock */
     k->pause_ms = (int64_t)RETRY_MS << k->tries;
     if (quarter_ms > 0 && k->pause_ms > quarter_ms)
         k->pause_ms = quarter_ms > RETRY_MS ? quarter_ms : RETRY_MS;
@@ -212,6 +230,7 @@ static void take_new_token(struct keeper *k)
     if (k->failed || k->ended)
         msg_note("%s: there is a new token, %s", k->cache.name,
                  command_expiry(&k->profile, expiry));
+    note_times(k);
     k->retry_ms = 0; /* RETRY_MS is for renewals that brought nothing */
     k->tries = 0;
     k->gave_up = k->failed = k->ended = false;
@@ -237,9 +256,9 @@ static void follow_cache(struct keeper *k)
 static void look(struct keeper *k)
 {
     struct renew_wish wish = command_wish(k->options);
-    int64_t now = clock_epoch_s();
     struct profile profile;
     enum renew_plan plan;
+    int64_t now;
     struct error error;
     const char *why;
 
@@ -259,6 +278,7 @@ static void look(struct keeper *k)
     }
     if (k->unwritten)
         write_token(k);
+    now = now_s(k);
     if (!k->ended && profile_ttl_s(&k->profile, now) == 0) {
         k->ended = true;
         msg_warn("%s: the token has ended, and there is no new one yet", k->cache.name);
@@ -268,7 +288,7 @@ static void look(struct keeper *k)
     wish.keep_above_s = threshold_s(k);
     plan = decide(&k->profile, &wish, now, &why);
     if (plan != RENEW_PLAN_KEEP && plan != RENEW_PLAN_WAIT && !k->gave_up)
-        start_renewer(k, &wish);
+        start_renewer(k, &wish, now);
 }
 
 /* ---- the program ---- */
@@ -358,6 +378,7 @@ static int run_keeping(const struct options *options, int number, struct profile
     int code, status;
 
     profile_init(profile); /* the keeper has it now */
+    note_times(&k);
     signals_catch_all();
     if (cache_open(&k.cache, command_profile(options), options->file, &error) != RESULT_OK ||
         token_file_open(&k.file, &k.cache, k.profile.token, &error) != RESULT_OK) {
