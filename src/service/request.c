@@ -196,12 +196,24 @@ static const char *header(const struct transfer *transfer, const char *name)
                : "";
 }
 
+/* -1 when it is none. On 32-bit systems libcurl may have been built with a time_t of 32 bits,
+ * unlike this program: then only that half of what it returns is its answer. It lasts until 2106.
+ */
+static int64_t read_date(const struct transfer *transfer, const char *text)
+{
+    time_t date = transfer->session->curl->getdate(text, NULL);
+
+    if (sizeof(long) < sizeof date)
+        return (uint32_t)date == UINT32_MAX ? -1 : (int64_t)(uint32_t)date;
+    return date;
+}
+
 /* Seconds or a date (RFC 9110, 10.2.3), which is a span by the service's own clock; -1 when there
  * is none, or nonsense. CURLINFO_RETRY_AFTER gives 0 for both of these. */
 static int64_t header_retry_after_s(const struct transfer *transfer)
 {
     const char *value = header(transfer, "retry-after");
-    time_t date = transfer->session->curl->getdate(value, NULL);
+    int64_t date = read_date(transfer, value);
     size_t digits = strspn(value, "0123456789");
 
     /* Nine digits are thirty years. */
@@ -214,7 +226,7 @@ static int64_t header_retry_after_s(const struct transfer *transfer)
 
 static void take_headers(const struct transfer *transfer, struct reply *reply)
 {
-    time_t then = transfer->session->curl->getdate(header(transfer, "date"), NULL);
+    int64_t then = read_date(transfer, header(transfer, "date"));
 
     transfer->session->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &reply->status);
     reply->date = then == -1 ? clock_epoch_s() : then;

@@ -603,6 +603,9 @@ TEST(a_token_that_others_have_not_seen_yet_is_not_replaced_by_what_they_have)
 
 TEST(what_cannot_be_cached_is_handed_out_all_the_same)
 {
+#ifdef COVERAGE
+    SKIP("no file may grow here, and the counts of what ran are written to one");
+#endif
     for (int hands_out = 0; hands_out < 2; hands_out++) {
         char *fresh, *command;
 
