@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/text.h"
 
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "unit.h"
 
@@ -198,4 +200,25 @@ TEST(a_needle_that_is_part_of_the_mark_ends)
     check_hidden("[[", "[", "[hidden][hidden]");
     check_hidden("d", "d", "[hidden]");
     check_hidden("[hidden]", "[hidden]", "[hidden]");
+}
+
+static void check_blobs(const char *text, const char *want)
+{
+    char copy[128];
+
+    snprintf(copy, sizeof copy, "%s", text);
+    text_hide_blobs(copy);
+    CHECK_STR(copy, want);
+}
+
+TEST(a_word_of_more_than_forty_with_a_digit_is_a_blob)
+{
+    check_blobs("abcdefghijabcdefghijabcdefghijabcdefghi1",
+                "abcdefghijabcdefghijabcdefghijabcdefghi1");
+    check_blobs("abcdefghijabcdefghijabcdefghijabcdefghij1", "***");
+    check_blobs(
+        "1abcdefghijabcdefghijabcdefghijabcdefghij\tabcdefghij2abcdefghijabcdefghijabcdefghij a",
+        "***\t*** a");
+    check_blobs("abcdefghijabcdefghijabcdefghijabcdefghijk",
+                "abcdefghijabcdefghijabcdefghijabcdefghijk");
 }

@@ -283,6 +283,35 @@ TEST(one_that_must_wait_holds_up_nobody)
     }
 }
 
+static struct cache held_too;
+
+static void let_both_go_after_the_others(int number)
+{
+    last_done = number;
+    if (done == count - 2) {
+        cache_unlock(&held);
+        cache_unlock(&held_too);
+    }
+}
+
+TEST(two_that_must_wait_are_both_made_in_the_end)
+{
+    struct error error;
+
+    set_up(4);
+    hold_the_first();
+    CHECK_INT(cache_open(&held_too, "p01", NULL, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&held_too, &error), RESULT_OK);
+    on_done = let_both_go_after_the_others;
+    run(1);
+    CHECK_INT(begun, 4);
+    for (int number = 0; number < 4; number++)
+        CHECK(is_renewed(number));
+    cache_close(&held);
+    cache_close(&held_too);
+    tear_down();
+}
+
 TEST(one_that_waits_in_vain_ends)
 {
     set_up(1);
