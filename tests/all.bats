@@ -151,7 +151,7 @@ teardown() { test_teardown; }
     server_config "{\"latency\":$latency}"
     try refresh --all --jobs 2 --timeout "$timeout"
     assert_done
-    assert_stderr_has '4 profiles: 4 renewed'
+    assert_stderr_has '4 profiles: 4 renewed, 0 logged in again, 0 kept, 0 failed'
     assert_all_work
 }
 
