@@ -350,6 +350,21 @@ run_timed() {
     let_go
 }
 
+@test "--min-ttl beyond what tokens last is 2, alone and while another renews" {
+    login
+    server_script refresh '{"hold":true}'
+    background servetel-auth refresh
+    retry_until 20 has_requests refresh 1
+    local first=$BG_PID
+    background servetel-auth show --min-ttl 2h
+    server_release
+    wait "$first"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_equal "$status $(cat "$BG_OUT")" '2 '
+    grep -q 'which is 60 min' "$BG_ERR"
+}
+
 @test "two profiles do not wait for each other" {
     login -p one
     login -p two

@@ -42,12 +42,12 @@ put_cache() {
         >"$HOME/.servetel-auth/default.json")
 }
 
-# assert_not_trusted [OPTIONS]: neither login nor refresh sends anything, both are 6, and the cache stays.
+# assert_not_trusted: neither login nor refresh sends anything, both are 6, and the cache stays.
 assert_not_trusted() {
     put_cache the.old.token
     snapshot
     for command in login refresh; do
-        try_either "$command" "$@"
+        try_either "$command"
         assert_failed 6 "command: $command"
         assert_one_line
         assert_stderr_lacks "$PW"

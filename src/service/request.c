@@ -134,6 +134,7 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
     const char *body = transfer->request->json != NULL ? transfer->request->json : "";
     bool plain = url_is_plain_http(transfer->request->url);
     long connect_ms = timeout_ms < CONNECT_TIMEOUT_MS ? (long)timeout_ms : CONNECT_TIMEOUT_MS;
+    const struct trust *trust = &transfer->session->trust;
 
     SET_OPTION(transfer, CURLOPT_URL, transfer->request->url);
     SET_OPTION(transfer, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
@@ -162,7 +163,12 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
     SET_OPTION(transfer, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET_OPTION(transfer, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET_OPTION(transfer, CURLOPT_SSL_CTX_DATA, transfer);
-    trust_apply(transfer);
+    if (trust->file == NULL && trust->path == NULL)
+        return; /* libcurl's own roots */
+    SET_OPTION(transfer, CURLOPT_CAINFO, trust->file);
+    SET_OPTION(transfer, CURLOPT_CAPATH, trust->path);
+    SET_OPTION(transfer, CURLOPT_PROXY_CAINFO, trust->file);
+    SET_OPTION(transfer, CURLOPT_PROXY_CAPATH, trust->path);
 }
 
 /* ---- what comes back ---- */

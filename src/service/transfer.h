@@ -38,7 +38,6 @@ struct transfer {
  */
 enum result trust_choose(struct session *session, const char *cacert,
                          struct error *error) MUST_CHECK;
-void trust_apply(struct transfer *transfer);
 /* Whether the roots were too few for this failure and there are more: they are tried from now on.
  */
 bool trust_fall_back(struct transfer *transfer);

@@ -61,19 +61,6 @@ enum result trust_choose(struct session *session, const char *cacert, struct err
     return RESULT_OK;
 }
 
-void trust_apply(struct transfer *transfer)
-{
-    const struct libcurl *curl = transfer->session->curl;
-    const struct trust *trust = &transfer->session->trust;
-
-    if (trust->file == NULL && trust->path == NULL)
-        return; /* libcurl's own */
-    curl->easy_setopt(transfer->easy, CURLOPT_CAINFO, trust->file);
-    curl->easy_setopt(transfer->easy, CURLOPT_CAPATH, trust->path);
-    curl->easy_setopt(transfer->easy, CURLOPT_PROXY_CAINFO, trust->file);
-    curl->easy_setopt(transfer->easy, CURLOPT_PROXY_CAPATH, trust->path);
-}
-
 bool trust_fall_back(struct transfer *transfer)
 {
     const struct libcurl *curl = transfer->session->curl;
