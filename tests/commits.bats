@@ -163,6 +163,23 @@ needs_attributes() {
     done
 }
 
+@test "a link at the cache's path that is pointed elsewhere meanwhile: 7, and the token stands where it pointed" {
+    with_token
+    mkdir -m 700 one two
+    mv "$CACHE" one/cache.json
+    cp -p one/cache.json two/cache.json
+    ln -s ../one/cache.json "$CACHE"
+    server_script refresh '{"hold":true}'
+    background servetel-auth refresh
+    retry_until 20 has_requests refresh 1
+    ln -sfn ../two/cache.json "$CACHE"
+    server_release
+    finish "$BG_PID"
+    assert_equal "$status" 7
+    grep -q 'moved or replaced meanwhile' "$BG_ERR"
+    token_works "$(jq -r .access_token one/cache.json)"
+}
+
 # ----------------------------------------------------------------------------------------------- the time
 
 @test "after a wait for the lock a refresh is not sent with a remnant of the time: 5, and nothing sent" {

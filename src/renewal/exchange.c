@@ -103,7 +103,6 @@ static enum result ask_in_other_form(struct renewal *r, struct asked *asked)
     result = ask(r, asked);
     if (result != RESULT_REFUSED || was_unparsed)
         return result;
-    asked->answer.unparsed = false;
     r->error = first;
     return first.result;
 }
