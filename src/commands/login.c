@@ -172,8 +172,8 @@ static enum result choose_password(struct login *login)
     if (o->password_stdin) {
         static const char what[] = "the password on stdin";
 
-        if (source_read_line(STDIN_FILENO, what, login->r.deadline_ms, &login->password,
-                             &login->r.error) != RESULT_OK)
+        if (source_read(STDIN_FILENO, SOURCE_LINE, what, login->r.deadline_ms, &login->password,
+                        &login->r.error) != RESULT_OK)
             return login->r.error.result;
         return source_check(&login->password, what, &login->r.error);
     }
@@ -200,8 +200,8 @@ static enum result find_token(struct login *login, const char *command)
         remember_file(login, login->options->password_file) != RESULT_OK)
         return login->r.error.result;
     if (command == NULL) {
-        if (source_read_all(STDIN_FILENO, "the token on stdin", login->r.deadline_ms, &login->token,
-                            &login->r.error) != RESULT_OK)
+        if (source_read(STDIN_FILENO, SOURCE_ALL, "the token on stdin", login->r.deadline_ms,
+                        &login->token, &login->r.error) != RESULT_OK)
             return login->r.error.result;
         return token_clean(&login->token, "the token on stdin", &login->r.error);
     }

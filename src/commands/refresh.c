@@ -110,7 +110,8 @@ static enum result tell_outcome(const struct options *options, const struct rene
 static enum result read_rejected(struct buffer *rejected, struct renewal *r)
 {
     static const char what[] = "the token on stdin";
-    enum result result = source_read_all(STDIN_FILENO, what, r->deadline_ms, rejected, &r->error);
+    enum result result = source_read(STDIN_FILENO, SOURCE_ALL, what, r->deadline_ms, rejected,
+                                     &r->error);
 
     return result == RESULT_OK ? token_clean(rejected, what, &r->error) : result;
 }

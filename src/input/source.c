@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/signals.h"
 #include "base/text.h"
 #include "input/child.h"
@@ -31,82 +32,51 @@ enum result source_check(const struct buffer *password, const char *what, struct
     return RESULT_OK;
 }
 
-/* Until fd has something to read. */
-static enum result wait_readable(int fd, const char *what, int64_t deadline_ms, struct error *error)
-{
-    struct pollfd now = {.fd = fd, .events = POLLIN};
-    int64_t left_ms;
-
-    do {
-        left_ms = deadline_ms - clock_monotonic_ms();
-        if (signals_wait(fd, left_ms))
-            return error_set(error, RESULT_INTERRUPTED, "interrupted");
-        if (poll(&now, 1, 0) > 0)
-            return RESULT_OK;
-    } while (left_ms > 0);
-    return error_set(error, RESULT_TEMPORARY, "%s did not come in time", what);
-}
-
 /* One read of at most size bytes, *len of them got (0 at the end); a person at a terminal may take
  * his time. */
 static enum result read_some(int fd, const char *what, int64_t deadline_ms, char *bytes,
                              size_t size, size_t *len, struct error *error)
 {
+    struct pollfd now = {.fd = fd, .events = POLLIN};
     bool person_types = isatty(fd);
+    int64_t left_ms;
     ssize_t got;
 
     do {
-        if (!person_types && wait_readable(fd, what, deadline_ms, error) != RESULT_OK)
-            return error->result;
-        got = read(fd, bytes, size);
-        if (got < 0 && signals_caught())
+        left_ms = person_types ? INT64_MAX : deadline_ms - clock_monotonic_ms();
+        if (signals_wait(fd, left_ms))
             return error_set(error, RESULT_INTERRUPTED, "interrupted");
-    } while (got < 0 && (errno == EINTR || errno == EAGAIN));
+        errno = EAGAIN;
+        got = poll(&now, 1, 0) > 0 ? read(fd, bytes, size) : -1;
+    } while (got < 0 && (errno == EINTR || (errno == EAGAIN && left_ms > 0)));
+    if (got < 0 && errno == EAGAIN)
+        return error_set(error, RESULT_TEMPORARY, "%s did not come in time", what);
     if (got < 0)
         return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
     *len = (size_t)got;
     return RESULT_OK;
 }
 
-/* Up to a line's end, or all of it; a line byte by byte, since what follows is for others. */
-static enum result read_text(int fd, const char *what, int64_t deadline_ms, bool is_line,
-                             struct buffer *text, bool *fits, struct error *error)
+enum result source_read(int fd, enum source_extent extent, const char *what, int64_t deadline_ms,
+                        struct buffer *text, struct error *error)
 {
+    bool is_line = extent == SOURCE_LINE, ended, fits;
     char chunk[1024];
     size_t len = 0;
-    bool ended = false;
 
-    for (*fits = true; !ended && *fits;) {
+    do { /* a line byte by byte, since what follows is for others */
         if (read_some(fd, what, deadline_ms, chunk, is_line ? 1 : sizeof chunk, &len, error) !=
             RESULT_OK)
             return error->result;
         ended = len == 0 || (is_line && chunk[0] == '\n');
-        *fits = ended || buffer_append(text, chunk, len);
+        fits = ended || buffer_append(text, chunk, len);
         mem_wipe(chunk, len);
-    }
+    } while (!ended && fits);
+    if (!fits)
+        return error_set(error, is_line ? RESULT_LOCAL : RESULT_USAGE, "%s is too long", what);
+    if (is_line && text->len > 0 && text->data[text->len - 1] == '\r') /* a file from elsewhere */
+        text->data[--text->len] = '\0';
     return RESULT_OK;
-}
-
-enum result source_read_line(int fd, const char *what, int64_t deadline_ms, struct buffer *line,
-                             struct error *error)
-{
-    bool fits;
-
-    if (read_text(fd, what, deadline_ms, true, line, &fits, error) != RESULT_OK)
-        return error->result;
-    if (line->len > 0 && line->data[line->len - 1] == '\r') /* a file from elsewhere */
-        line->data[--line->len] = '\0';
-    return fits ? RESULT_OK : error_set(error, RESULT_LOCAL, "%s is too long", what);
-}
-
-enum result source_read_all(int fd, const char *what, int64_t deadline_ms, struct buffer *text,
-                            struct error *error)
-{
-    bool fits;
-
-    if (read_text(fd, what, deadline_ms, false, text, &fits, error) != RESULT_OK)
-        return error->result;
-    return fits ? RESULT_OK : error_set(error, RESULT_USAGE, "%s is too long", what);
 }
 
 enum result source_read_file(const char *path, int64_t deadline_ms, struct buffer *password,
@@ -124,7 +94,7 @@ enum result source_read_file(const char *path, int64_t deadline_ms, struct buffe
         return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         *file = (struct source_file){.exposed = (st.st_mode & 044) != 0, .regular = true};
-    result = source_read_line(fd, what, deadline_ms, password, error);
+    result = source_read(fd, SOURCE_LINE, what, deadline_ms, password, error);
     close(fd);
     return result == RESULT_OK ? source_check(password, what, error) : result;
 }
@@ -221,13 +191,12 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
 enum result source_ask(const char *prompt, bool echo, struct buffer *answer, struct error *error)
 {
     struct sigaction suspend = {.sa_handler = on_suspend}, suspend_before;
-    int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    int tty = fd_open("/dev/tty", O_RDWR | O_NOCTTY);
     struct termios before;
     enum result result;
 
     if (tty < 0 || tcgetattr(tty, &before) < 0) {
-        if (tty >= 0)
-            close(tty);
+        fd_close(&tty);
         return error_set(error, RESULT_USAGE, "there is no terminal to ask on");
     }
     signals_catch();

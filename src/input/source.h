@@ -17,13 +17,11 @@
 
 #define PASSWORD_LENGTH_MAX 4096
 
-/* The first line of a descriptor, no byte of the next one read. */
-enum result source_read_line(int fd, const char *what, int64_t deadline_ms, struct buffer *line,
-                             struct error *error) MUST_CHECK;
-/* All of it: a token that somebody pipes in may have blank lines around it. RESULT_USAGE when that
- * is more than the buffer's cap. */
-enum result source_read_all(int fd, const char *what, int64_t deadline_ms, struct buffer *text,
-                            struct error *error) MUST_CHECK;
+/* Of a descriptor the first line, no byte of the next one read; or all of it: a token that somebody
+ * pipes in may have blank lines around it, and is RESULT_USAGE when it is more than text's cap. */
+enum source_extent { SOURCE_LINE, SOURCE_ALL };
+enum result source_read(int fd, enum source_extent extent, const char *what, int64_t deadline_ms,
+                        struct buffer *text, struct error *error) MUST_CHECK;
 struct source_file {
     bool exposed; /* others may read it */
     bool regular; /* it can be read again: no pipe */

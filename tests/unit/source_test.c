@@ -123,7 +123,7 @@ TEST(a_line_is_read_and_nothing_after_it)
         char rest[16] = "";
 
         expect(100);
-        CHECK_INT(source_read_line(fd, WHAT, later(), &text, &error), RESULT_OK);
+        CHECK_INT(source_read(fd, SOURCE_LINE, WHAT, later(), &text, &error), RESULT_OK);
         CHECK_STR(error.text, "");
         CHECK_STR(buffer_text(&text), table[i].line);
         CHECK(read(fd, rest, sizeof rest - 1) >= 0);
@@ -139,7 +139,7 @@ TEST(a_nul_in_a_line_is_kept_to_be_found)
     int fd = pipe_with("o\0ne\n", 5);
 
     expect(100);
-    CHECK_INT(source_read_line(fd, WHAT, later(), &text, &error), RESULT_OK);
+    CHECK_INT(source_read(fd, SOURCE_LINE, WHAT, later(), &text, &error), RESULT_OK);
     CHECK_INT((long long)text.len, 4);
     check_error(source_check(&text, WHAT, &error), RESULT_LOCAL, "NUL");
     close(fd);
@@ -151,13 +151,13 @@ TEST(a_line_that_is_too_long_is_refused)
     int fd = pipe_with("123456789\n", 10);
 
     expect(8);
-    check_error(source_read_line(fd, WHAT, later(), &text, &error), RESULT_LOCAL,
+    check_error(source_read(fd, SOURCE_LINE, WHAT, later(), &text, &error), RESULT_LOCAL,
                 WHAT " is too long");
     close(fd);
     buffer_clear(&text);
     fd = pipe_with("12345678\n", 9);
     expect(8);
-    CHECK_INT(source_read_line(fd, WHAT, later(), &text, &error), RESULT_OK);
+    CHECK_INT(source_read(fd, SOURCE_LINE, WHAT, later(), &text, &error), RESULT_OK);
     close(fd);
     buffer_clear(&text);
 }
@@ -171,19 +171,20 @@ TEST(all_of_it_is_read)
     memcpy(bytes, "\none\r\n", 6);
     fd = pipe_with(bytes, sizeof bytes);
     expect(sizeof bytes);
-    CHECK_INT(source_read_all(fd, WHAT, later(), &text, &error), RESULT_OK);
+    CHECK_INT(source_read(fd, SOURCE_ALL, WHAT, later(), &text, &error), RESULT_OK);
     CHECK_INT((long long)text.len, sizeof bytes);
     CHECK(memcmp(buffer_text(&text), bytes, sizeof bytes) == 0);
     close(fd);
     buffer_clear(&text);
     fd = pipe_with(bytes, sizeof bytes);
     expect(sizeof bytes - 1);
-    check_error(source_read_all(fd, WHAT, later(), &text, &error), RESULT_USAGE, "is too long");
+    check_error(source_read(fd, SOURCE_ALL, WHAT, later(), &text, &error), RESULT_USAGE,
+                "is too long");
     close(fd);
     buffer_clear(&text);
     fd = pipe_with("", 0);
     expect(10);
-    CHECK_INT(source_read_all(fd, WHAT, later(), &text, &error), RESULT_OK);
+    CHECK_INT(source_read(fd, SOURCE_ALL, WHAT, later(), &text, &error), RESULT_OK);
     CHECK_INT((long long)text.len, 0);
     close(fd);
     buffer_clear(&text);
@@ -195,10 +196,10 @@ TEST(what_does_not_come_is_not_waited_for_for_ever)
 
     CHECK(pipe(fds) == 0 && write(fds[1], "on", 2) == 2);
     expect(100);
-    check_error(source_read_line(fds[0], WHAT, clock_monotonic_ms() + 20, &text, &error),
+    check_error(source_read(fds[0], SOURCE_LINE, WHAT, clock_monotonic_ms() + 20, &text, &error),
                 RESULT_TEMPORARY, WHAT " did not come in time");
     buffer_clear(&text);
-    check_error(source_read_all(fds[0], WHAT, clock_monotonic_ms() + 20, &text, &error),
+    check_error(source_read(fds[0], SOURCE_ALL, WHAT, clock_monotonic_ms() + 20, &text, &error),
                 RESULT_TEMPORARY, "in time");
     buffer_clear(&text);
     close(fds[0]);
@@ -210,7 +211,8 @@ TEST(what_has_come_is_read_though_the_time_is_over)
     int fd = pipe_with("one\n", 4);
 
     expect(100);
-    CHECK_INT(source_read_line(fd, WHAT, clock_monotonic_ms() - 1, &text, &error), RESULT_OK);
+    CHECK_INT(source_read(fd, SOURCE_LINE, WHAT, clock_monotonic_ms() - 1, &text, &error),
+              RESULT_OK);
     CHECK_STR(buffer_text(&text), "one");
     buffer_clear(&text);
     close(fd);
@@ -222,10 +224,11 @@ TEST(what_cannot_be_read_is_said)
 
     close(closed);
     expect(100);
-    check_error(source_read_line(fd, WHAT, later(), &text, &error), RESULT_LOCAL, strerror(EISDIR));
+    check_error(source_read(fd, SOURCE_LINE, WHAT, later(), &text, &error), RESULT_LOCAL,
+                strerror(EISDIR));
     close(fd);
     expect(100); /* as by `<&-` */
-    check_error(source_read_all(closed, WHAT, later(), &text, &error), RESULT_LOCAL,
+    check_error(source_read(closed, SOURCE_ALL, WHAT, later(), &text, &error), RESULT_LOCAL,
                 strerror(EBADF));
 }
 
@@ -238,7 +241,7 @@ TEST(a_signal_ends_the_wait)
     signals_catch();
     raise(SIGTERM);
     expect(100);
-    check_error(source_read_line(fds[0], WHAT, later(), &text, &error), RESULT_INTERRUPTED,
+    check_error(source_read(fds[0], SOURCE_LINE, WHAT, later(), &text, &error), RESULT_INTERRUPTED,
                 "interrupted");
     CHECK_INT(signals_take(&by_terminal), SIGTERM);
     close(fds[0]);
@@ -388,7 +391,8 @@ TEST(a_command_that_fails_is_named)
         {"exit 3", "the token command of \'sales\' exited with 3"},
         {"echo one; exit 1", "the token command of \'sales\' exited with 1"},
         {"kill -9 $$", "the token command of \'sales\' died of signal 9"},
-        {"head -c 30000 /dev/zero | tr '\\000' x", "the token command of \'sales\' printed too long a line"},
+        {"head -c 30000 /dev/zero | tr '\\000' x",
+         "the token command of \'sales\' printed too long a line"},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
