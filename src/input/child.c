@@ -168,11 +168,9 @@ static void feed(struct running *running)
 
     while (running->in_fd >= 0) {
         size_t left = input->len - running->input_done;
-        ssize_t len = left == 0 ? 0
-                                : write(running->in_fd, input->data + running->input_done, left);
+        const char *from = buffer_text(input) + running->input_done;
+        ssize_t len = left == 0 ? 0 : FD_RETRY(write(running->in_fd, from, left));
 
-        if (len < 0 && errno == EINTR)
-            continue;
         if (len < 0 && errno == EAGAIN)
             return;
         if (len <= 0) /* all written, or the command does not care to read it */
@@ -182,25 +180,13 @@ static void feed(struct running *running)
     }
 }
 
-static void keep_first_line(struct running *running, const char *text, size_t len)
-{
-    size_t end = 0;
-
-    if (running->line_ended)
-        return;
-    while (end < len && text[end] != '\n')
-        end++;
-    running->line_ended = end < len;
-    if (!buffer_append(running->child->line, text, end))
-        running->line_too_long = true;
-}
-
+/* The first line of it is kept. */
 static void drain(struct running *running)
 {
     char chunk[4096];
 
     while (running->out_fd >= 0) {
-        ssize_t len = FD_RETRY(read(running->out_fd, chunk, sizeof chunk));
+        ssize_t len = FD_RETRY(read(running->out_fd, chunk, sizeof chunk)), end = 0;
 
         if (len < 0 && errno == EAGAIN)
             return;
@@ -208,7 +194,11 @@ static void drain(struct running *running)
             fd_close(&running->out_fd);
             return;
         }
-        keep_first_line(running, chunk, (size_t)len);
+        while (end < len && chunk[end] != '\n')
+            end++;
+        if (!running->line_ended && !buffer_append(running->child->line, chunk, (size_t)end))
+            running->line_too_long = true;
+        running->line_ended = running->line_ended || end < len;
         mem_wipe(chunk, (size_t)len);
     }
 }
@@ -275,8 +265,7 @@ static void end(struct running *running)
 {
     if (running->pid > 0) {
         kill(-running->pid, SIGKILL);
-        while (waitpid(running->pid, &running->status, 0) < 0 && errno == EINTR)
-            continue;
+        FD_RETRY(waitpid(running->pid, &running->status, 0));
     }
     take_terminal_back(&running->terminal, running->pid);
     fd_close(&running->terminal.fd);
