@@ -65,8 +65,6 @@ enum result failure_unsent(const struct transfer *transfer, CURLcode code, const
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL: /* a proxy's URL, ours was checked */
         return error_set(error, RESULT_USAGE, "cannot connect to %s: %s", host, text);
-    case CURLE_OPERATION_TIMEDOUT:
-        return error_set(error, RESULT_TEMPORARY, "no connection to %s in time: %s", host, text);
     default:
         return error_set(error, RESULT_TEMPORARY, "cannot connect to %s: %s", host, text);
     }

@@ -14,8 +14,9 @@
 
 static struct libcurl functions;
 
-/* POSIX lets dlsym's object pointer become a function pointer; ISO C wants it copied. */
-static int find(void *library, const char *name, void *slot)
+/* *slot is NULL where it is not there. POSIX lets dlsym's object pointer become a function pointer;
+ * ISO C wants it copied. */
+static bool find(void *library, const char *name, void *slot)
 {
     void *symbol = dlsym(library, name);
 
@@ -23,20 +24,10 @@ static int find(void *library, const char *name, void *slot)
     return symbol != NULL;
 }
 
-static const char *first_missing(void *library)
-{
-#define X(name)                                                                                    \
-    if (!find(library, "curl_" #name, &functions.name))                                            \
-        return "curl_" #name;
-    LIBCURL_FUNCTIONS(X)
-#undef X
-    return NULL;
-}
-
 static enum result load(struct error *error)
 {
     const curl_version_info_data *version;
-    const char *missing;
+    const char *missing = NULL;
     int (*openssl_init)(uint64_t options, const void *settings);
     void *library;
 
@@ -53,7 +44,11 @@ static enum result load(struct error *error)
                          "cannot load %s: install libcurl (Debian: libcurl4, Fedora: libcurl): %s",
                          LIBCURL_SONAME, why);
     }
-    missing = first_missing(library);
+#define X(name)                                                                                    \
+    if (!find(library, "curl_" #name, &functions.name))                                            \
+        missing = "curl_" #name;
+    LIBCURL_FUNCTIONS(X)
+#undef X
     if (missing != NULL)
         return error_set(error, RESULT_LOCAL,
                          "%s lacks %s: install libcurl " LIBCURL_OLDEST_TEXT " or later",

@@ -241,34 +241,32 @@ static void take_headers(const struct transfer *transfer, struct reply *reply)
 
 /* ---- on its way ---- */
 
-/* Whether a signal that came may wait for the answer: to what was sent, and is worth it. */
-static bool may_wait(const struct transfer *transfer, int64_t now, int64_t *until_ms)
-{
-    if (*until_ms == 0)
-        *until_ms = now + transfer->request->grace_ms;
-    return transfer->sent && now < *until_ms;
-}
-
-/* Moves it on until it has ended (true), the deadline is over or a signal comes that may not wait.
- * What lies in the socket is read before the clock is looked at. */
+/* Moves it on until it has ended (true), the deadline is over or a signal comes, which waits a
+ * little for the answer to what was sent and is worth it. What lies in the socket is read before
+ * the clock is looked at. */
 static bool run_transfer(struct transfer *transfer, int64_t deadline_ms, const char *waiting)
 {
     const struct libcurl *curl = transfer->session->curl;
-    int64_t begun_ms = clock_monotonic_ms(), caught_until_ms = 0;
+    int64_t begun_ms = clock_monotonic_ms();
     CURLM *multi = transfer->session->multi;
+    bool caught = false;
     int running = 1;
 
     while (curl->multi_perform(multi, &running) == CURLM_OK && running > 0) {
         struct curl_waitfd signals = {.fd = signals_fd(), .events = CURL_WAIT_POLLIN};
         int64_t now = clock_monotonic_ms(), left_ms = deadline_ms - now;
-        bool caught = signals_caught() != 0;
 
-        if (left_ms <= 0 || (caught && !may_wait(transfer, now, &caught_until_ms)))
+        if (!caught && signals_caught()) {
+            int64_t grace_ms = transfer->sent ? transfer->request->grace_ms : 0;
+
+            caught = true;
+            left_ms = left_ms < grace_ms ? left_ms : grace_ms;
+            deadline_ms = now + left_ms;
+        }
+        if (left_ms <= 0)
             return false;
         if (waiting != NULL && now - begun_ms >= WAITING_MS)
             msg_progress("waiting for %s, %lld s", waiting, (long long)(now - begun_ms) / 1000);
-        if (caught && left_ms > caught_until_ms - now)
-            left_ms = caught_until_ms - now;
         /* A caught signal keeps its descriptor readable: no news any more. */
         curl->multi_poll(multi, &signals, caught || signals.fd < 0 ? 0 : 1,
                          (int)(left_ms < WAITING_MS ? left_ms : WAITING_MS), NULL);
