@@ -31,20 +31,16 @@ static size_t distance(const char *a, const char *b)
 const char *nearest(const char *typed, const char *const *names)
 {
     const char *found = NULL;
-    /* A third of what was typed may be wrong: more is another word. */
-    size_t len = strlen(typed), least = len / 3 + 1;
+    /* A third of what was typed, and one, may be wrong: more is another word. Of one letter nothing
+     * would be left. */
+    size_t len = strlen(typed), limit = len / 3 + 1 < len ? len / 3 + 2 : 1;
 
-    if (least >= len) /* of one letter nothing would be left */
-        least = 0;
     for (; *names != NULL; names++) {
         size_t away = distance(typed, *names);
 
-        if (away <= least) {
-            least = away;
+        if (away < limit) {
+            limit = away;
             found = *names;
-            if (away == 0)
-                break;
-            least--;
         }
     }
     return found;
