@@ -32,12 +32,20 @@ enum result source_check(const struct buffer *password, const char *what, struct
     return RESULT_OK;
 }
 
+/* What can be read at once; EAGAIN where that is nothing. */
+static ssize_t read_ready(int fd, char *bytes, size_t size)
+{
+    struct pollfd now = {.fd = fd, .events = POLLIN};
+
+    errno = EAGAIN;
+    return poll(&now, 1, 0) > 0 ? read(fd, bytes, size) : -1;
+}
+
 /* One read of at most size bytes, *len of them got (0 at the end); a person at a terminal may take
  * his time. */
 static enum result read_some(int fd, const char *what, int64_t deadline_ms, char *bytes,
                              size_t size, size_t *len, struct error *error)
 {
-    struct pollfd now = {.fd = fd, .events = POLLIN};
     bool person_types = isatty(fd);
     int64_t left_ms;
     ssize_t got;
@@ -46,8 +54,7 @@ static enum result read_some(int fd, const char *what, int64_t deadline_ms, char
         left_ms = person_types ? INT64_MAX : deadline_ms - clock_monotonic_ms();
         if (signals_wait(fd, left_ms))
             return error_set(error, RESULT_INTERRUPTED, "interrupted");
-        errno = EAGAIN;
-        got = poll(&now, 1, 0) > 0 ? read(fd, bytes, size) : -1;
+        got = read_ready(fd, bytes, size);
     } while (got < 0 && (errno == EINTR || (errno == EAGAIN && left_ms > 0)));
     if (got < 0 && errno == EAGAIN)
         return error_set(error, RESULT_TEMPORARY, "%s did not come in time", what);
@@ -154,17 +161,10 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
                                struct buffer *answer, struct error *error)
 {
     for (;;) {
-        /* A signal that comes between the last look and the read would be slept through. */
-        struct pollfd fds[] = {{.fd = tty, .events = POLLIN},
-                               {.fd = signals_fd(), .events = POLLIN}};
-        ssize_t len = -1;
+        ssize_t len;
         char c;
 
-        errno = EINTR;
-        if (!suspended && poll(fds, 2, PROMPT_LOOK_MS) > 0 && fds[0].revents != 0)
-            len = read(tty, &c, 1);
-
-        if (signals_caught())
+        if (signals_wait(tty, PROMPT_LOOK_MS))
             return error_set(error, RESULT_INTERRUPTED, "interrupted");
         if (suspended) {
             tcsetattr(tty, TCSAFLUSH, before);
@@ -175,7 +175,8 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
             write_prompt(tty, prompt);
             continue;
         }
-        if (len < 0 && errno == EINTR)
+        len = read_ready(tty, &c, 1);
+        if (len < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (len < 0)
             return error_set(error, RESULT_LOCAL, "cannot read from the terminal: %s",
