@@ -47,8 +47,8 @@ static enum result confirm(size_t count, struct error *error)
 
     if (result == RESULT_USAGE)
         error_set(error, result, "there is no terminal to ask on: give --yes with --all");
-    else if (result == RESULT_OK && strcasecmp(buffer_text(&answer), "y") != 0 &&
-             strcasecmp(buffer_text(&answer), "yes") != 0)
+    else if (result == RESULT_OK && strncasecmp(buffer_text(&answer), "y", sizeof "y") != 0 &&
+             strncasecmp(buffer_text(&answer), "yes", sizeof "yes") != 0)
         result = error_set(error, RESULT_FAILED, "nothing was forgotten");
     mem_free(prompt);
     buffer_clear(&answer);

@@ -367,7 +367,7 @@ static void systemd(struct buffer *out, const struct plan *plan)
  */
 static bool has_line_end(const char *text)
 {
-    return text != NULL && strpbrk(text, "\n\r") != NULL;
+    return text != NULL && text[strcspn(text, "\n\r")] != '\0';
 }
 
 int cmd_schedule(const struct options *options)
