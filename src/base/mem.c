@@ -201,7 +201,7 @@ bool buffer_append(struct buffer *buffer, const void *bytes, size_t len)
 void buffer_put(struct buffer *buffer, const char *text)
 {
     if (!buffer_append(buffer, text, strlen(text)))
-        buffer->cut = true;
+        return;
 }
 
 const char *buffer_text(const struct buffer *buffer)

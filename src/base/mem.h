@@ -23,7 +23,6 @@ struct buffer {
     size_t len;
     size_t size; /* bytes allocated */
     size_t max;  /* len never passes this */
-    bool cut;    /* buffer_put() was given more */
 };
 
 #define BUFFER(max_len) ((struct buffer){.max = (max_len)})
@@ -31,7 +30,7 @@ struct buffer {
 /* False, and nothing changed, when the cap would be passed. */
 bool buffer_append(struct buffer *buffer, const void *bytes, size_t len)
     __attribute__((warn_unused_result));
-/* A text; one that does not fit is left out, and cut says so. */
+/* A text; one that does not fit is left out. */
 void buffer_put(struct buffer *buffer, const char *text);
 /* What it holds, "" when nothing. */
 const char *buffer_text(const struct buffer *buffer);

@@ -11,6 +11,8 @@
 #include "base/process.h"
 #include "base/text.h"
 
+#define CLEAR_LINE "\r\033[K"
+
 static enum msg_level level = MSG_NORMAL;
 /* Whether the terminal's last line is a progress line; what is written is written under the lock.
  */
@@ -51,7 +53,7 @@ void msg_write(enum msg_level least, const char *kind, const char *format, ...)
     text_clean(text);
     pthread_mutex_lock(&lock);
     len = snprintf(line, sizeof line, "%s%sservetel-auth:%s %s%s%s%s\n",
-                   progress_shown ? "\r\033[K" : "", colour ? "\033[1m" : "",
+                   progress_shown ? CLEAR_LINE : "", colour ? "\033[1m" : "",
                    colour ? "\033[0m" : "", colour && *kind != '\0' ? "\033[33m" : "", kind,
                    colour && *kind != '\0' ? "\033[0m" : "", text);
     progress_shown = false;
@@ -62,21 +64,18 @@ void msg_write(enum msg_level least, const char *kind, const char *format, ...)
 
 void msg_progress(const char *format, ...)
 {
-    char text[256];
-    char line[sizeof text + 16];
+    char line[256] = CLEAR_LINE, *text = line + strlen(line);
     va_list args;
-    int len;
 
     if (level < MSG_NORMAL || !knows_escapes(STDERR_FILENO))
         return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(text, sizeof line - strlen(line), format, args);
     va_end(args);
     text_clean(text);
-    len = snprintf(line, sizeof line, "\r\033[K%s", text);
     pthread_mutex_lock(&lock);
     if (*text != '\0' || progress_shown)
-        fd_write(STDERR_FILENO, line, (size_t)len);
+        fd_write(STDERR_FILENO, line, strlen(line));
     progress_shown = *text != '\0';
     pthread_mutex_unlock(&lock);
 }

@@ -56,14 +56,11 @@ void text_clean(char *text)
 
 bool text_is_utf8(const char *text)
 {
-    while (*text != '\0') {
-        size_t len = utf8_length((const unsigned char *)text);
+    size_t len = 1;
 
-        if (len == 0)
-            return false;
-        text += len;
-    }
-    return true;
+    for (; *text != '\0' && len > 0; text += len)
+        len = utf8_length((const unsigned char *)text);
+    return len > 0;
 }
 
 void text_escape_json(char **json)
