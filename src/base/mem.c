@@ -65,7 +65,7 @@ void *mem_malloc(size_t size)
         return NULL;
     header = malloc(sizeof *header + size);
     from_reserve = header == NULL;
-    if (from_reserve)
+    if (header == NULL)
         header = take_from_reserve(sizeof *header + size);
     if (header == NULL)
         return NULL;
