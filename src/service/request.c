@@ -368,18 +368,20 @@ static void *open_multi(const struct libcurl *curl)
 enum result request_open(struct connection *connection, struct error *error)
 {
     struct session *session;
+    enum result result;
 
     if (connection->session != NULL)
         return RESULT_OK;
     mem_reserve();
     session = connection->session = mem_new(sizeof *session);
-    if (libcurl_load(&session->curl, error) != RESULT_OK ||
-        trust_choose(session, connection->cacert, error) != RESULT_OK) {
+    result = libcurl_load(&session->curl, error);
+    if (result == RESULT_OK)
+        result = trust_choose(session, connection->cacert, error);
+    if (result == RESULT_OK)
+        session->multi = mem_require(open_multi(session->curl));
+    else
         request_close(connection);
-        return error->result;
-    }
-    session->multi = mem_require(open_multi(session->curl));
-    return RESULT_OK;
+    return result;
 }
 
 void request_close(struct connection *connection)
