@@ -140,7 +140,7 @@ void option_table_help(int user, struct buffer *text)
     add_group(text, "\nOptions:\n", user, 0);
     add_group(text, "\nNetwork:\n", user, FOR_NETWORK);
     add_group(text, "\nEvery command takes:\n", user, FOR_ALL);
-    if ((user & (FOR_NETWORK | FOR_SCHEDULE)) != 0)
+    if (strstr(buffer_text(text), " DURATION ") != NULL)
         buffer_put(text,
                    "\nA DURATION is a whole number with s (seconds, as without a letter), m, h "
                    "or d.\n");
