@@ -295,7 +295,11 @@ EOT
         assert_one_line
         assert_stderr_has "warning: 1 of 2 profiles: a person must log in again by $by, unless"
     done
-    cache_edit ".logged_in_at = $(date +%s) - 15 * 86400" alone
+    cache_edit ".logged_in_at = $(date +%s) - 15 * 86400" alone # until the token's own end
+    try schedule cron -p alone
+    by="$(date -u -d "@$(cached .expires_at alone)" '+%Y-%m-%d %H:%M UTC')"
+    assert_stderr_has "'alone': a person must log in again by $by, unless"
+    cache_edit ".expires_at = $(date +%s) - 60" alone
     try schedule cron -p alone
     assert_stderr_has 'a person must log in again by now'
     servetel-auth login -q -p reader --token-command 'echo made-up'

@@ -57,7 +57,7 @@ static char *own_path(void)
 }
 
 /* When somebody must log in, since this profile cannot do it by itself; 0 if it can. */
-static int64_t person_needed_at(const char *name, const char *file)
+static int64_t person_needed_at(const char *name, const char *file, int64_t now)
 {
     struct error ignored;
     struct cache cache;
@@ -66,9 +66,8 @@ static int64_t person_needed_at(const char *name, const char *file)
 
     profile_init(&p);
     if (cache_open(&cache, name, file, &ignored) == RESULT_OK &&
-        cache_read(&cache, &p, &ignored) == RESULT_OK && p.token != NULL &&
-        !profile_has_source(&p) && !profile_is_permanent(&p))
-        at = (p.logged_in_at != 0 ? p.logged_in_at : p.obtained_at) + PROFILE_RENEWABLE_S;
+        cache_read(&cache, &p, &ignored) == RESULT_OK && p.token != NULL)
+        at = profile_log_in_by(&p, now);
     cache_close(&cache);
     profile_clear(&p);
     return at;
@@ -80,13 +79,13 @@ static void warn_of_logins(const struct options *options)
     size_t count = 1, without = 0;
     char **names = NULL, *who, when[CLOCK_TEXT_SIZE];
     struct error ignored;
-    int64_t first = 0;
+    int64_t first = 0, now = clock_epoch_s();
 
     if (options->all && cache_list(&names, &count, &ignored) != RESULT_OK)
         count = 0;
     for (size_t i = 0; i < count; i++) {
-        int64_t at = options->all ? person_needed_at(names[i], NULL)
-                                  : person_needed_at(command_profile(options), options->file);
+        int64_t at = options->all ? person_needed_at(names[i], NULL, now)
+                                  : person_needed_at(command_profile(options), options->file, now);
 
         first = at != 0 && (without == 0 || at < first) ? at : first;
         without += at != 0;
@@ -101,7 +100,7 @@ static void warn_of_logins(const struct options *options)
                                                                   : command_profile(options));
     msg_warn("%s: a person must log in again by %s, unless a login is told --password-command or "
              "--password-file",
-             who, first > clock_epoch_s() ? clock_format(first, when) : "now");
+             who, first > now ? clock_format(first, when) : "now");
     mem_free(who);
 }
 
