@@ -166,10 +166,10 @@ NEWS='trap "cat \"\$SERVETEL_TOKEN_FILE\" >>news" NAME; echo "$SERVETEL_TOKEN_FI
 
 # ------------------------------------------------------------------------------------------------ which token it is
 
-@test "a profile that becomes a link, and one that is made to lead elsewhere, are followed" {
+@test "a profile that is a link, and is made to lead elsewhere or to be a file, is followed" {
     login -p a
     login -p b
-    cp -p "$(cache_file a)" "$(cache_file)"
+    ln -s a.json "$(cache_file)"
     keep_fresh sh -c "$WAITS"
     path="$(cat path)"
     for name in b a; do
@@ -177,6 +177,9 @@ NEWS='trap "cat \"\$SERVETEL_TOKEN_FILE\" >>news" NAME; echo "$SERVETEL_TOKEN_FI
         mv -f "$(cache_file).new" "$(cache_file)"
         retry_until 10 says "$path" "$(cached_token "$name")" || fail_with "not followed to $name"
     done
+    cp -p "$(cache_file b)" "$(cache_file).new"
+    mv -f "$(cache_file).new" "$(cache_file)"
+    retry_until 10 says "$path" "$(cached_token b)"
     kill "$BG_PID"
     assert_ends 143
     assert_no_token_file
