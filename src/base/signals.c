@@ -147,7 +147,7 @@ pid_t signals_fork(bool becomes_program)
     pid_t pid;
 
     sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &before);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0) {
         let_go(becomes_program);
@@ -156,7 +156,7 @@ pid_t signals_fork(bool becomes_program)
         fd_pipe(wake_pipe);
         caught = 0;
     }
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pid;
 }
 
@@ -191,7 +191,7 @@ int signals_number(const char *name)
         [SIGWINCH] = "WINCH",
     };
     char *end;
-    long number = strtol(name, &end, 10);
+    long long number = strtoll(name, &end, 10);
 
     if (*name >= '0' && *name <= '9')
         return *end == '\0' && number > 0 && number <= NUMBER_MAX ? (int)number : 0;
