@@ -177,6 +177,73 @@ socket.socket(socket.AF_UNIX).bind("default.json")' "$DIR" && chmod 600 "$CACHE"
     esac
 }
 
+@test "a directory in which others may write is refused, the one that a link stands in too" {
+    local mode path
+    login
+    cd "$HOME"
+    mkdir shared
+    cp -p "$CACHE" shared/cache.json
+    ln -s ../.servetel-auth/default.json shared/link.json
+    remember_requests
+    for mode in 777 720 702; do
+        chmod "$mode" shared
+        for path in shared/cache.json shared/link.json; do
+            for command in show refresh 'login -e me --password-stdin'; do
+                # shellcheck disable=SC2086 # words
+                capture servetel-auth $command -f "$path" <<<"$PW"
+                assert_refused "others may write in it (mode 0$mode): chmod go-w shared" || fail_with "$command $path"
+            done
+        done
+    done
+    assert_no_more_requests
+    chmod 1777 shared # where nobody can take another's file away
+    try show -f shared/cache.json
+    assert_done
+    try refresh -f shared/link.json
+    assert_done
+}
+
+@test "a link that another user has made is not followed, and what it leads to is left alone" {
+    needs_root
+    login
+    cd "$HOME"
+    mkdir -m 1777 shared
+    printf 'precious\n' >precious.json
+    ln -s "$HOME/precious.json" shared/cache.json
+    chown -h 65534 shared/cache.json
+    remember_requests
+    for command in show refresh 'login -e me --password-stdin' logout; do
+        # shellcheck disable=SC2086 # words
+        capture servetel-auth $command -f shared/cache.json <<<"$PW"
+        assert_refused 'user 65534 has made the link' || fail_with "$command"
+    done
+    assert_no_more_requests
+    assert_equal "$(<precious.json)" precious
+}
+
+@test "login and logout leave a file alone that never was a cache" {
+    cd "$HOME"
+    printf 'precious\n' >notes.txt
+    chmod 600 notes.txt
+    for command in 'login -e me --password-stdin' logout refresh; do
+        # shellcheck disable=SC2086 # words
+        capture servetel-auth $command -f notes.txt <<<"$PW"
+        assert_refused 'notes.txt' || fail_with "$command"
+    done
+    assert_nothing_sent
+    assert_equal "$(<notes.txt)" precious
+}
+
+@test "logout that cannot see the directory is 7, and not none" {
+    needs_permissions
+    login
+    chmod 0 "$DIR"
+    capture "${UNPRIVILEGED[@]}" servetel-auth logout
+    chmod 700 "$DIR"
+    assert_refused "$CACHE"
+    [ -s "$CACHE" ]
+}
+
 @test "what another user has made in this home, as root does with sudo: whose it is and what gives it back is said" {
     needs_root
     needs_permissions

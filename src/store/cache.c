@@ -120,6 +120,23 @@ char *cache_meant(const struct cache *cache)
     return copy;
 }
 
+/* Where others may write, they may put another file in the cache's place. (In a sticky directory
+ * they may not.) */
+static enum result check_directory(const char *path, struct error *error)
+{
+    struct stat st;
+    char *word;
+
+    if (stat(path, &st) < 0 || (st.st_mode & 022) == 0 || (st.st_mode & S_ISVTX) != 0)
+        return RESULT_OK;
+    word = text_shell_word(path);
+    error_set(error, RESULT_LOCAL,
+              "cannot use '%s': others may write in it (mode %04o): chmod go-w %s", path,
+              (unsigned)st.st_mode & 07777, word);
+    mem_free(word);
+    return RESULT_LOCAL;
+}
+
 /* Where path leads, links followed; the last one may dangle, then it is where a file would be
  * made. */
 static enum result follow_links(const char *path, char **target, struct error *error)
@@ -138,6 +155,12 @@ static enum result follow_links(const char *path, char **target, struct error *e
         if (st.st_uid != geteuid() && st.st_uid != 0)
             return error_set(error, RESULT_LOCAL, "cannot use '%s': user %lu has made the link",
                              *target, (unsigned long)st.st_uid);
+        next = slash == NULL ? mem_copy(".") : mem_format("%.*s/", (int)(slash - *target), *target);
+        if (check_directory(next, error) != RESULT_OK) { /* the link may be another tomorrow */
+            mem_free(next);
+            return error->result;
+        }
+        mem_free(next);
         len = readlink(*target, link, sizeof link - 1);
         if (len < 0)
             return error_set(error, RESULT_LOCAL, "cannot read the link '%s': %s", *target,
@@ -151,23 +174,6 @@ static enum result follow_links(const char *path, char **target, struct error *e
         *target = next;
     }
     return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", path, strerror(ELOOP));
-}
-
-/* Where others may write, they may put another file in the cache's place. (In a sticky directory
- * they may not.) */
-static enum result check_directory(const char *path, struct error *error)
-{
-    struct stat st;
-    char *word;
-
-    if (stat(path, &st) < 0 || (st.st_mode & 022) == 0 || (st.st_mode & S_ISVTX) != 0)
-        return RESULT_OK;
-    word = text_shell_word(path);
-    error_set(error, RESULT_LOCAL,
-              "cannot use '%s': others may write in it (mode %04o): chmod go-w %s", path,
-              (unsigned)st.st_mode & 07777, word);
-    mem_free(word);
-    return RESULT_LOCAL;
 }
 
 enum result cache_open(struct cache *cache, const char *profile, const char *file,
