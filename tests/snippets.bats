@@ -24,11 +24,11 @@ teardown() { test_teardown; }
 # What is not run: a piece of its text, and why.
 EXCLUDED=(
     'sudo make install' 'installs on this machine: tests/install.bats does so elsewhere'
-    'etcdctl ' 'wants etcd: tests/many_hosts.bats'
+    'make deb' 'makes a package and installs it: tests/install.bats'
     'vault ' 'wants Vault'
     'consul ' 'wants Consul'
     'kubectl ' 'wants Kubernetes'
-    'call() { token' 'wants the token of another host: tests/many_hosts.bats'
+    'servetel-etcd ' 'wants etcd: tests/etcd_hosts.bats'
     '[Service]' 'a piece of a unit, not of a script'
     'systemd-run ' 'wants root and a running systemd'
     'time() < ' "alerts in Prometheus's language"

@@ -54,11 +54,11 @@ def work(way, world):
 
 
 def bench(world, report, runs):
-    """Of each way's runs, the one with the median of refused calls; what is promised holds for all of them."""
+    """Of each way's runs the worst: how many are refused depends on who is at work when the token dies."""
     rows = []
     for name, way in WAYS.items():
         print("bench: %d workers: %s" % (WORKERS, way), file=sys.stderr, flush=True)
         done = sorted((work(way, world) for _ in range(3 if runs >= 50 else 1)), key=lambda run: run[1])
-        rows.append([name] + ["%d" % number for number in done[len(done) // 2]])
+        rows.append([name] + ["%d" % number for number in done[-1]])
     report.target("%d workers, calls refused per token that died" % WORKERS, WORKERS + 1, WORKERS, done[-1][1], str)
     report.table("A token that another login ends, %d workers, %d s" % (WORKERS, WORK_S), HEAD, rows)
