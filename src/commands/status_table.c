@@ -123,8 +123,10 @@ static struct row make_row(const struct status *status, int64_t now)
     row.cells[LEFT] = left_text(p, now);
     row.cells[BAR] = bar_text(p, now);
     row.cells[STATE] = mem_copy(status_state(status));
-    for (char *c = row.cells[STATE]; *c != '\0'; c++)
-        *c = *c == '_' ? ' ' : *c;
+    for (char *c = row.cells[STATE]; *c != '\0'; c++) {
+        if (*c == '_')
+            *c = ' ';
+    }
     row.cells[LOG_IN_BY] = log_in_by_text(status, now);
     row.cells[RENEWAL] = mem_copy(p->token == NULL           ? "-"
                                   : status_source(p) != NULL ? status_source(p)

@@ -37,6 +37,7 @@ enum result step_run(const struct renewal *r, struct child *child, int64_t deadl
 
     child->environment = (const char *const *)variables;
     result = child_run(child, deadline_ms, error);
+    child->environment = NULL;
     for (int i = 0; variables[i] != NULL; i++)
         mem_free(variables[i]);
     mem_free(host);

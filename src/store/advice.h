@@ -19,8 +19,8 @@ enum result advice_append_login(struct error *error, const char *name, const cha
                                 const struct profile *profile);
 /* "unattended login refused on ...: correct ...", or NULL where it was not. In wiped memory. */
 char *advice_refused_password(const char *name, const char *path, const struct profile *profile);
-/* After an error with EACCES: whose the file or the directory above it is, if not ours, and what gives
- * it back (root's, made with a user's HOME). Returns the error's result. */
+/* After an error with EACCES: whose the file or the directory above it is, if not ours, and what
+ * gives it back (root's, made with a user's HOME). Returns the error's result. */
 enum result advice_append_owner(struct error *error, const char *path);
 
 #endif

@@ -72,7 +72,7 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
     *names = NULL;
     *count = 0;
     if (dir_path == NULL)
-        return error->result;
+        return RESULT_LOCAL;
     do
         dir = opendir(dir_path);
     while (dir == NULL && errno == EINTR);

@@ -477,11 +477,10 @@ static bool cached_has(const char *part)
 /* Another account's, by sub; 0: none. */
 static char *token_of(int sub, int64_t nbf_in)
 {
+    long long nbf = now + nbf_in, exp = nbf + 3600;
     char *payload = sub == 0
-                        ? mem_format("{\"nbf\":%lld,\"exp\":%lld}", (long long)(now + nbf_in),
-                                     (long long)(now + nbf_in + 3600))
-                        : mem_format("{\"sub\":\"%d\",\"nbf\":%lld,\"exp\":%lld}", sub,
-                                     (long long)(now + nbf_in), (long long)(now + nbf_in + 3600));
+                        ? mem_format("{\"nbf\":%lld,\"exp\":%lld}", nbf, exp)
+                        : mem_format("{\"sub\":\"%d\",\"nbf\":%lld,\"exp\":%lld}", sub, nbf, exp);
     char *token = jwt_of(payload);
 
     mem_free(payload);
