@@ -148,6 +148,7 @@ INSTALLED='755 usr/bin/servetel-auth
     make_here install DESTDIR="$ROOT"
     dir="$(cd "$ROOT" && find . -name servetel-auth.fish)"
     dir="$(dirname "${dir#.}")"
+    # shellcheck disable=SC2016 # fish's words
     capture env -u XDG_DATA_DIRS fish -c 'string join \n $fish_complete_path'
     assert_done
     grep -Fxq "$dir" <<<"$output" || fail_with_run "fish does not look into $dir"

@@ -43,7 +43,7 @@ needs_silent_names() {
 
 # assert_took LEAST MOST: seconds since SECONDS was set to 0; whole ones, and the machine may be busy.
 assert_took() {
-    [ "$SECONDS" -ge "$1" ] && [ "$SECONDS" -le "$2" ] || fail_with_run "took $SECONDS s"
+    ((SECONDS >= $1 && SECONDS <= $2)) || fail_with_run "took $SECONDS s"
 }
 
 @test "a name that is not answered: --timeout holds, and the lock is free then" {

@@ -9,6 +9,7 @@ with_source() {
 
 # The pause that the profile remembers is over.
 end_pause() {
+    # shellcheck disable=SC2016 # jq's words
     cache_edit '(.retry_at - .retry_noted_at) as $pause | .retry_at -= $pause | .retry_noted_at -= $pause'
 }
 

@@ -152,6 +152,7 @@ assert_login() {
     assert_failed 6
     assert_one_line
     assert_stderr_has "no TLS connection to 127.0.0.1:$API_PORT: wrong version number: does it speak https?"
+    # shellcheck disable=SC2154 # capture sets it
     [[ ! "$stderr" =~ [0-9A-F]{8} ]] || fail_with_run "a code without words"
     assert_nothing_sent
 }
@@ -226,6 +227,7 @@ assert_login() {
     unset CURL_CA_BUNDLE
     export SSL_CERT_FILE="$bundle" SSL_CERT_DIR="$CERTS/other-hashed"
     # Our root is in the bundle then.
+    # shellcheck disable=SC2016 # the inner shell's words
     capture "${NAMESPACE[@]}" sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' "$CERTS/root.pem" "$bundle" \
         servetel-auth login -e "$EMAIL" --password-stdin <<<"$PW"
     assert_done
@@ -247,6 +249,7 @@ assert_login() {
 @test "a server that wants another protocol than HTTP, by ALPN, is 6" {
     local port
     mkfifo "$HOME/stdin" # it ends with its stdin
+    # shellcheck disable=SC2016 # the inner shell's words
     background bash -c 'exec "$@" <>"$0"' "$HOME/stdin" openssl s_server -accept 127.0.0.1:0 \
         -cert "$CERTS/server.pem" -key "$CERTS/server.key" -alpn imap
     retry_until 20 grep -q ACCEPT "$BG_OUT"
