@@ -152,19 +152,21 @@ static void command_help(const struct command *command, struct buffer *text)
 static int print_help(const struct command *command, int fd)
 {
     struct buffer text = BUFFER(HELP_MAX);
+    int code = result_exit_code(RESULT_USAGE);
     struct error error;
-    enum result result = RESULT_USAGE;
 
     if (command == NULL)
         usage(&text);
     else
         command_help(command, &text);
     if (fd == STDOUT_FILENO)
-        result = command_write(buffer_text(&text), text.len, &error);
+        code = command_write(buffer_text(&text), text.len, &error) == RESULT_OK
+                   ? 0
+                   : command_fail(&error);
     else if (write(fd, text.data, text.len) < 0)
         msg_error("no command");
     buffer_clear(&text);
-    return result == RESULT_LOCAL ? command_fail(&error) : result_exit_code(result);
+    return code;
 }
 
 /* NULL, and told so, where there is none. */
