@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "base/process.h"
 #include "commands/option_table.h"
 #include "store/profile.h"
 #include "store/url.h"
@@ -169,10 +170,10 @@ static enum result fail_getopt(int id, const char *typed, int users, struct erro
     return unknown_option(optopt != 0 ? letter : typed, users, error);
 }
 
-/* users: options that none of these commands takes are unknown. stop_at_operand: '+'. given NULL:
- * only flags are set; a name may have several meanings then. */
+/* users: options that none of these commands takes are unknown; of FOR_ALL only flags are set, as a
+ * name may have several meanings. stop_at_operand: '+'. */
 static enum result run_getopt(struct options *options, int users, bool stop_at_operand, int argc,
-                              char **argv, bool given[OPTION_TABLE_MAX], struct error *error)
+                              char **argv, struct error *error)
 {
     struct option longs[OPTION_TABLE_MAX + 1];
     char shorts[2 * OPTION_TABLE_MAX + 3];
@@ -221,13 +222,11 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
             while (option_table[i].letter != id)
                 i++;
         }
-        if (given == NULL && option_table[i].kind != FLAG)
+        if (users == FOR_ALL && option_table[i].kind != FLAG)
             continue;
         snprintf(source, sizeof source, "--%s", option_table[i].name);
         if (set_value(options, &option_table[i], source, optarg, error) != RESULT_OK)
             return error->result;
-        if (given != NULL)
-            given[i] = true;
     }
     return RESULT_OK;
 }
@@ -247,27 +246,26 @@ enum result options_find_command(struct options *options, int argc, char **argv,
                                  struct error *error)
 {
     set_defaults(options);
-    if (run_getopt(options, FOR_ALL, true, argc, argv, NULL, error) != RESULT_OK)
+    if (run_getopt(options, FOR_ALL, true, argc, argv, error) != RESULT_OK)
         return error->result;
     *index = optind;
     return RESULT_OK;
 }
 
-static enum result read_environment(struct options *options, int user,
-                                    const bool given[OPTION_TABLE_MAX], struct error *error)
+/* What has a variable is a text: NULL until now where no option gave it. */
+static enum result read_environment(struct options *options, int user, struct error *error)
 {
-    for (size_t i = 0; option_table[i].name != NULL; i++) {
+    for (const struct option_spec *spec = option_table; spec->name != NULL; spec++) {
         const char *value;
 
-        if (option_table[i].variable == NULL || given[i] || (option_table[i].users & user) == 0)
+        if (spec->variable == NULL || (spec->users & user) == 0 ||
+            *(const char **)slot(options, spec) != NULL)
             continue;
         /* A profile named by a flag beats a file named by the environment. */
-        if (option_table[i].offset == offsetof(struct options, file) && options->profile_is_flag)
+        if (spec->offset == offsetof(struct options, file) && options->profile_is_flag)
             continue;
-        value = getenv(option_table[i].variable);
-        if (value != NULL && *value != '\0' &&
-            set_value(options, &option_table[i], option_table[i].variable, value, error) !=
-                RESULT_OK)
+        value = process_variable(spec->variable);
+        if (value != NULL && set_value(options, spec, spec->variable, value, error) != RESULT_OK)
             return error->result;
     }
     return RESULT_OK;
@@ -276,27 +274,19 @@ static enum result read_environment(struct options *options, int user,
 enum result options_parse(struct options *options, int user, bool takes_program, int argc,
                           char **argv, int index, struct error *error)
 {
-    bool given[OPTION_TABLE_MAX] = {false};
-
     set_defaults(options);
-    if (run_getopt(options, user, true, index, argv, given, error) != RESULT_OK ||
-        run_getopt(options, user, takes_program, argc - index, argv + index, given, error) !=
-            RESULT_OK)
+    if (run_getopt(options, user, true, index, argv, error) != RESULT_OK ||
+        run_getopt(options, user, takes_program, argc - index, argv + index, error) != RESULT_OK)
         return error->result;
     options->operands = argv + index + optind;
     options->operand_count = argc - index - optind;
-    for (size_t i = 0; option_table[i].name != NULL; i++) {
-        if (given[i] && option_table[i].offset == offsetof(struct options, profile))
-            options->profile_is_flag = true;
-        if (given[i] && option_table[i].offset == offsetof(struct options, file))
-            options->file_is_flag = true;
-        if (given[i] && option_table[i].offset == offsetof(struct options, api_url))
-            options->api_url_is_flag = true;
-    }
+    options->profile_is_flag = options->profile != NULL;
+    options->file_is_flag = options->file != NULL;
+    options->api_url_is_flag = options->api_url != NULL;
     if (options->help || options->version)
         return RESULT_OK; /* whatever the environment says */
     if (options->profile_is_flag && options->file_is_flag)
         return error_set(error, RESULT_USAGE,
                          "--profile does not go with --file, which is the cache itself");
-    return read_environment(options, user, given, error);
+    return read_environment(options, user, error);
 }
