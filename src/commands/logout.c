@@ -61,24 +61,23 @@ static int forget_all(bool asks)
     struct error error;
     char **names;
     enum result worst = cache_list(&names, &count, &error);
-    bool begins;
 
     if (worst == RESULT_OK && asks && count > 0)
         worst = confirm(count, &error);
-    begins = worst == RESULT_OK;
+    if (worst != RESULT_OK) {
+        cache_list_free(names);
+        return command_fail(&error);
+    }
     for (size_t i = 0; i < count; i++) {
-        enum result result = begins ? forget(names[i], NULL, false, &error) : worst;
+        enum result result = forget(names[i], NULL, false, &error);
 
-        if (begins && result != RESULT_OK && result != RESULT_NO_TOKEN) {
+        if (result != RESULT_OK && result != RESULT_NO_TOKEN) {
             msg_error("%s", error.text);
             worst = result_worse(worst, result);
         }
         forgotten += result == RESULT_OK;
-        mem_free(names[i]);
     }
-    mem_free(names);
-    if (!begins)
-        return command_fail(&error);
+    cache_list_free(names);
     token_file_sweep_all();
     msg_note("forgot %zu of %zu profile%s", forgotten, count, count == 1 ? "" : "s");
     return result_exit_code(worst);

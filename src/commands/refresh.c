@@ -255,9 +255,7 @@ static int refresh_all(const struct options *options)
         command_fail(&error);
     }
     code = finish_all(&all, listed == RESULT_OK ? NULL : error.text);
-    for (size_t i = 0; i < all.count; i++)
-        mem_free(all.names[i]);
-    mem_free(all.names);
+    cache_list_free(all.names);
     return code;
 }
 

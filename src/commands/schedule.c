@@ -57,7 +57,7 @@ static char *own_path(void)
 }
 
 /* When somebody must log in, since this profile cannot do it by itself; 0 if it can. */
-static int64_t person_needed_at(const char *name, const char *file, int64_t now)
+static int64_t person_needed_at(const char *name, const char *file)
 {
     struct error ignored;
     struct cache cache;
@@ -67,7 +67,7 @@ static int64_t person_needed_at(const char *name, const char *file, int64_t now)
     profile_init(&p);
     if (cache_open(&cache, name, file, &ignored) == RESULT_OK &&
         cache_read(&cache, &p, &ignored) == RESULT_OK && p.token != NULL)
-        at = profile_log_in_by(&p, now);
+        at = profile_log_in_by(&p, clock_epoch_s());
     cache_close(&cache);
     profile_clear(&p);
     return at;
@@ -77,30 +77,27 @@ static int64_t person_needed_at(const char *name, const char *file, int64_t now)
 static void warn_of_logins(const struct options *options)
 {
     size_t count = 1, without = 0;
+    const char *one = command_profile(options), *file = options->all ? NULL : options->file;
     char **names = NULL, *who, when[CLOCK_TEXT_SIZE];
     struct error ignored;
-    int64_t first = 0, now = clock_epoch_s();
+    int64_t first = 0;
 
     if (options->all && cache_list(&names, &count, &ignored) != RESULT_OK)
         count = 0;
     for (size_t i = 0; i < count; i++) {
-        int64_t at = options->all ? person_needed_at(names[i], NULL, now)
-                                  : person_needed_at(command_profile(options), options->file, now);
+        int64_t at = person_needed_at(options->all ? names[i] : one, file);
 
         first = at != 0 && (without == 0 || at < first) ? at : first;
         without += at != 0;
-        if (options->all)
-            mem_free(names[i]);
     }
-    mem_free(names);
+    cache_list_free(names);
     if (without == 0)
         return;
     who = options->all ? mem_format("%zu of %zu profiles", without, count)
-                       : mem_format("'%s'", options->file != NULL ? options->file
-                                                                  : command_profile(options));
+                       : mem_format("'%s'", file != NULL ? file : one);
     msg_warn("%s: a person must log in again by %s, unless a login is told --password-command or "
              "--password-file",
-             who, first > now ? clock_format(first, when) : "now");
+             who, first > clock_epoch_s() ? clock_format(first, when) : "now");
     mem_free(who);
 }
 

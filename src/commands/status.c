@@ -17,16 +17,16 @@
 
 /* ---- one profile ---- */
 
-/* name or file as for cache_open; now is the epoch's second of the whole listing. */
+/* now is the epoch's second of the whole listing. */
 static void read_status(struct status *status, const struct options *options, const char *name,
-                        const char *file, int64_t now)
+                        int64_t now)
 {
     struct cache cache;
     bool readable;
 
     profile_init(&status->profile);
     status->error.result = RESULT_OK;
-    readable = cache_open(&cache, name, file, &status->error) == RESULT_OK &&
+    readable = cache_open(&cache, name, options->file, &status->error) == RESULT_OK &&
                cache_read(&cache, &status->profile, &status->error) == RESULT_OK;
     status->name = mem_copy(cache.name);
     status->path = mem_copy(cache.path);
@@ -244,29 +244,24 @@ static int show(const struct options *options, struct status *list, size_t count
 
 int cmd_status(const struct options *options)
 {
+    bool is_one = options->profile != NULL || options->file != NULL;
     int64_t now = clock_epoch_s();
-    struct status one, *list;
+    struct status *list;
     struct error error;
-    size_t count;
-    char **names;
+    char **names = NULL;
+    size_t count = 1;
     int code;
 
     if (options->format != NULL && (options->json || options->min_ttl_s != OPTION_UNSET))
         return command_misuse("--format prometheus goes with neither --json nor --min-ttl");
-    if (options->profile != NULL || options->file != NULL) {
-        read_status(&one, options, command_profile(options), options->file, now);
-        return show(options, &one, 1, now);
-    }
-    if (cache_list(&names, &count, &error) != RESULT_OK) {
+    if (!is_one && cache_list(&names, &count, &error) != RESULT_OK) {
         code = options->json ? print_json(NULL, 0, now, error.result, error.text) : 0;
         return code != 0 ? code : command_fail(&error);
     }
     list = mem_new((count + 1) * sizeof *list);
-    for (size_t i = 0; i < count; i++) {
-        read_status(&list[i], options, names[i], NULL, now);
-        mem_free(names[i]);
-    }
-    mem_free(names);
+    for (size_t i = 0; i < count; i++)
+        read_status(&list[i], options, is_one ? command_profile(options) : names[i], now);
+    cache_list_free(names);
     code = show(options, list, count, now);
     mem_free(list);
     return code;

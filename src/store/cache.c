@@ -103,6 +103,13 @@ enum result cache_list(char ***names, size_t *count, struct error *error)
     return result;
 }
 
+void cache_list_free(char **names)
+{
+    for (char **name = names; name != NULL && *name != NULL; name++)
+        mem_free(*name);
+    mem_free(names);
+}
+
 char *cache_meant(const struct cache *cache)
 {
     const char *meant = NULL;
@@ -114,9 +121,7 @@ char *cache_meant(const struct cache *cache)
         cache_list(&names, &count, &ignored) == RESULT_OK && count > 0)
         meant = nearest(cache->name, (const char *const *)names);
     copy = meant != NULL ? mem_format(": did you mean '%s'?", meant) : mem_copy("");
-    for (size_t i = 0; i < count; i++)
-        mem_free(names[i]);
-    mem_free(names);
+    cache_list_free(names);
     return copy;
 }
 

@@ -51,9 +51,10 @@ char *cache_directory(struct error *error);
 /* Whether the cache is a link to a file elsewhere. */
 bool cache_is_linked(const struct cache *cache);
 
-/* The names of all profiles in the directory, sorted; free each and the list, which ends with NULL
- * unless it is empty, with mem_free. */
+/* The names of all profiles in the directory, sorted, and a NULL; NULL when there are none. Give it
+ * to cache_list_free(). */
 enum result cache_list(char ***names, size_t *count, struct error *error) MUST_CHECK;
+void cache_list_free(char **names);
 
 /* file: the cache file itself, or NULL for the profile's. cache_close() it in any case. */
 enum result cache_open(struct cache *cache, const char *profile, const char *file,

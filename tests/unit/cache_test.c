@@ -166,9 +166,7 @@ TEST(profiles_are_listed_in_order)
         CHECK_STR(names[2], "default");
         CHECK_STR(names[3], "work");
     }
-    for (size_t i = 0; i < count; i++)
-        mem_free(names[i]);
-    mem_free(names);
+    cache_list_free(names);
     tear_down();
 }
 
@@ -186,11 +184,9 @@ TEST(many_profiles_are_listed)
     }
     CHECK_INT(cache_list(&names, &count, &error), RESULT_OK);
     CHECK_INT((long long)count, 100);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         CHECK_INT(atoi(names[i] + 1), (long long)i);
-        mem_free(names[i]);
-    }
-    mem_free(names);
+    cache_list_free(names);
     tear_down();
 }
 
@@ -203,11 +199,11 @@ TEST(no_directory_is_no_profile)
     rmdir(scratch);
     CHECK_INT(cache_list(&names, &count, &error), RESULT_OK);
     CHECK_INT((long long)count, 0);
-    mem_free(names);
+    cache_list_free(names);
     put(scratch, "a file in its place");
     CHECK_INT(cache_list(&names, &count, &error), RESULT_LOCAL);
     CHECK_INT((long long)count, 0);
-    mem_free(names);
+    cache_list_free(names);
     unlink(scratch);
     tear_down();
 }
