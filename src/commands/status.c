@@ -10,7 +10,7 @@
 #include "base/msg.h"
 #include "base/text.h"
 #include "commands/command.h"
-#include "commands/status_table.h"
+#include "commands/status.h"
 #include "renewal/decide.h"
 #include "store/lock.h"
 #include "store/token.h"

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What `status` shows of a profile. Never a token. */
+/* What `status` shows of a profile, and how it looks to a person. Never a token. */
 #ifndef STATUS_H
 #define STATUS_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
+#include "base/mem.h"
 #include "base/result.h"
 #include "store/profile.h"
 
@@ -25,5 +28,12 @@ bool status_is_usable(const struct status *status);
 const char *status_state(const struct status *status);
 /* "password command", or NULL when only a person can log in. */
 const char *status_source(const struct profile *profile);
+
+/* Tab-separated columns, one line a profile. */
+void status_columns(struct buffer *out, const struct status *list, size_t count, int64_t now);
+/* The table for a terminal. */
+void status_table(struct buffer *out, const struct status *list, size_t count, int64_t now);
+/* Lines on what a person should know besides: of one that is alone, more. out NULL: as warnings. */
+void status_notes(struct buffer *out, const struct status *status, int64_t now, bool alone);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "commands/status_table.h"
+#include "commands/status.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,10 +28,10 @@
 
 /* ---- cells ---- */
 
-enum column { PROFILE, LOGIN, HOST, LEFT, BAR, STATE, LOG_IN_BY, RENEWAL, TOKEN, COLUMNS };
+enum column { PROFILE, LOGIN, HOST, LEFT, BAR, STATE, LOG_IN_BY, TOKEN, COLUMNS };
 
-static const char *const heads[] = {"PROFILE", "LOGIN",     "HOST",    "LEFT", "",
-                                    "STATE",   "LOG IN BY", "RENEWAL", "TOKEN"};
+static const char *const heads[] = {"PROFILE", "LOGIN", "HOST",      "LEFT",
+                                    "",        "STATE", "LOG IN BY", "TOKEN"};
 
 struct row {
     char *cells[COLUMNS];
@@ -128,10 +128,6 @@ static struct row make_row(const struct status *status, int64_t now)
             *c = ' ';
     }
     row.cells[LOG_IN_BY] = log_in_by_text(status, now);
-    row.cells[RENEWAL] = mem_copy(p->token == NULL           ? "-"
-                                  : status_source(p) != NULL ? status_source(p)
-                                  : profile_is_permanent(p)  ? "never"
-                                                             : "refresh only");
     row.cells[TOKEN] = mem_copy(fingerprint);
     for (int i = 0; i < COLUMNS; i++)
         text_clean(row.cells[i]);
@@ -182,7 +178,7 @@ static size_t widest_cell(const struct row *rows, size_t count, int column)
  * never gives way, as the next command needs it whole. */
 static void choose_widths(size_t widths[COLUMNS], const struct row *rows, size_t count)
 {
-    static const enum column give_way[] = {RENEWAL, BAR, TOKEN, HOST, LOGIN};
+    static const enum column give_way[] = {BAR, TOKEN, HOST, LOGIN};
     size_t total = 0, limit = (size_t)terminal_width();
 
     for (int i = 0; i < COLUMNS; i++) {
