@@ -139,7 +139,7 @@ NEWS='trap "cat \"\$SERVETEL_TOKEN_FILE\" >>news" NAME; echo "$SERVETEL_TOKEN_FI
 @test "--signal with what is no signal, or without --keep-fresh, is 2 before anything is done" {
     local name
     login
-    for name in NONE sighup HUP1 -1 0 999 ''; do
+    for name in NONE KILL sighup HUP1 -1 0 999 ''; do
         try exec --keep-fresh --signal "$name" -- touch ran
         assert_failed 2 "$name"
         assert_stderr_has --signal

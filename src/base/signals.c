@@ -180,16 +180,12 @@ void signals_die(void)
 
 int signals_number(const char *name)
 {
-    static const char *const names[NUMBERS] = {
-        [SIGABRT] = "ABRT",   [SIGALRM] = "ALRM", [SIGBUS] = "BUS",   [SIGCHLD] = "CHLD",
-        [SIGCONT] = "CONT",   [SIGFPE] = "FPE",   [SIGHUP] = "HUP",   [SIGILL] = "ILL",
-        [SIGINT] = "INT",     [SIGIO] = "IO",     [SIGKILL] = "KILL", [SIGPIPE] = "PIPE",
-        [SIGPROF] = "PROF",   [SIGQUIT] = "QUIT", [SIGSEGV] = "SEGV", [SIGSTOP] = "STOP",
-        [SIGSYS] = "SYS",     [SIGTERM] = "TERM", [SIGTRAP] = "TRAP", [SIGTSTP] = "TSTP",
-        [SIGTTIN] = "TTIN",   [SIGTTOU] = "TTOU", [SIGURG] = "URG",   [SIGUSR1] = "USR1",
-        [SIGUSR2] = "USR2",   [SIGXCPU] = "XCPU", [SIGXFSZ] = "XFSZ", [SIGVTALRM] = "VTALRM",
-        [SIGWINCH] = "WINCH",
-    };
+    static const struct {
+        const char *name;
+        int number;
+    } names[] = {{"HUP", SIGHUP},   {"INT", SIGINT},    {"QUIT", SIGQUIT}, {"USR1", SIGUSR1},
+                 {"USR2", SIGUSR2}, {"ALRM", SIGALRM},  {"TERM", SIGTERM}, {"CONT", SIGCONT},
+                 {"URG", SIGURG},   {"WINCH", SIGWINCH}};
     char *end;
     long long number = strtoll(name, &end, 10);
 
@@ -197,9 +193,9 @@ int signals_number(const char *name)
         return *end == '\0' && number > 0 && number <= NUMBER_MAX ? (int)number : 0;
     if (strncmp(name, "SIG", 3) == 0)
         name += 3;
-    for (int n = 1; n < NUMBERS; n++) {
-        if (names[n] != NULL && strcmp(names[n], name) == 0)
-            return n;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i].name, name) == 0)
+            return names[i].number;
     }
     return 0;
 }

@@ -41,7 +41,7 @@ void signals_die(void);
 /* The dispositions as they were before signals_catch(). For process.c. */
 void signals_reset(void);
 
-/* 1 for "HUP", "SIGHUP" or "1"; 0 for what is no signal. */
+/* 1 for "HUP", "SIGHUP" or "1"; 0 for what is no signal, or none that programs take for news. */
 int signals_number(const char *name);
 
 #endif

@@ -236,12 +236,8 @@ char *text_shell_word(const char *word)
     if (text_is_plain_word(word))
         return mem_copy(word);
     buffer_put(&out, "'");
-    for (; *word != '\0'; word++) {
-        char letter[] = {*word, '\0'};
-
-        /* A quote: out of the quotes, an escaped one, and in again. */
-        buffer_put(&out, *word == '\'' ? "'\\''" : letter);
-    }
+    /* A quote: out of the quotes, an escaped one, and in again. */
+    text_put_escaped(&out, word, "'", "'\\", "'");
     buffer_put(&out, "'");
     return out.data;
 }
