@@ -26,6 +26,8 @@ check,long,bench     jq                 jq                   jq                 
 check,long,bench     strace             strace               strace             strace            strace          -                   strace, counts and fails system calls
 long                 etcd               etcd-server          etcd               -                 etcd            etcd                etcd, a store for many hosts
 long                 etcdctl            etcd-client          etcd               -                 etcd            etcd                etcdctl, talks to it
+long                 redis-server         redis-server         redis              redis             redis           redis               redis-server, another
+long                 redis-cli            redis-tools          redis              redis             redis           redis               redis-cli, talks to it
 long                 promtool             prometheus           -                  -                 prometheus      prometheus          promtool, reads the gauges
 long                 prometheus-node-exporter prometheus-node-exporter - -                         -               -                   node_exporter, whose collector reads them
 check                tmux               tmux                 tmux               tmux              tmux            tmux                tmux, a terminal to look at

@@ -1,16 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# An etcd for a file of tests, and the recipe for it as it is installed. Load it after helper.
+# An etcd for a file of tests. Load it after helper.
 
 have_etcd() {
     command -v etcd >/dev/null && command -v etcdctl >/dev/null && command -v timeout >/dev/null
-}
-
-# install_program ROOT: puts what is installed there first in PATH; RECIPE is its etcd.sh.
-install_program() {
-    local bin_dir="${SERVETEL_AUTH_BIN_DIR:-${TESTS_DIR%/*}/build}"
-    make -s -C "${TESTS_DIR%/*}" BUILD="$(cd "$bin_dir" && pwd)" DESTDIR="$1" PREFIX=/usr install >/dev/null || return
-    export PATH="$1/usr/bin:$PATH" RECIPE="$1/usr/share/doc/servetel-auth/examples/etcd.sh"
 }
 
 # etcd_start DIR: one node, on ports of its own; exports ETCDCTL_ENDPOINTS. Ends with test_teardown, or by stop_pid.

@@ -8,12 +8,13 @@
 
 load helper
 load profiles_helper
+load hosts_helper
 load etcd_helper
 
 setup_file() {
     have_etcd || return 0
     use_built_program || return
-    install_program "$BATS_FILE_TMPDIR/root" || return
+    install_program "$BATS_FILE_TMPDIR/root" etcd.sh || return
     etcd_start "$BATS_FILE_TMPDIR/etcd" || return
     export ETCD_PID
     server_start
@@ -38,11 +39,6 @@ setup() {
 }
 
 teardown() { test_teardown; }
-
-# on HOST ARGS...: the recipe there. Its directory of profiles has the same name on each.
-on() {
-    SERVETEL_AUTH_DIR="$HOME/$1/shared" capture sh "$RECIPE" "${@:2}"
-}
 
 @test "two hosts take turns at 300 accounts: no token is spent twice, none logged in again, and what is fresh costs nothing" {
     make_profiles p 300
@@ -74,17 +70,6 @@ on() {
     assert_equal "$(cat calls)" lock
     cmp before b/shared/p007.json
     assert_equal "$(refreshes_answered)" 900
-}
-
-# share_login HOSTS...: the same login on each, as its password command the recipe's.
-share_login() {
-    local host
-    (umask 077 && printf '%s\n' "$PW" >password)
-    SERVETEL_AUTH_DIR="$HOME/$1/shared" quietly login --api-url "$API" -e "$EMAIL" \
-        --password-command "sh '$RECIPE' password default '$HOME/password'"
-    for host in "${@:2}"; do
-        mkdir "$host" && cp -R "$1/shared" "$host/shared"
-    done
 }
 
 @test "a stale password is sent once for all hosts, and told to each; put right, it is sent again" {

@@ -6,6 +6,7 @@
 # A minute or two: each disturbance once. MANY_HOSTS_SECONDS=N makes it so many, TEST_SLOW=1 four minutes.
 
 load helper
+load hosts_helper
 load etcd_helper
 
 can_run() {
@@ -18,7 +19,7 @@ setup_file() {
     can_run || return 0
     [ "${TEST_SLOW:-}" != 1 ] || seconds=240
     use_built_program || return
-    install_program "$BATS_FILE_TMPDIR/root" || return
+    install_program "$BATS_FILE_TMPDIR/root" etcd.sh || return
     server_start --config '{"ttl":6}' || return
     mkdir "$RESULTS"
     "$TESTS_PYTHON" "$TESTS_DIR/many_hosts.py" --recipe "$RECIPE" --api-port "$API_PORT" \
