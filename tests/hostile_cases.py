@@ -255,7 +255,7 @@ def refused():
         yield Case("%d, a page" % status, 4, {"status": status, "body": "<html>no</html>"}, FORM_TWICE, hides=["<html"])
         yield Case("%d, a token" % status, 4, answer(GOOD, status), FORM_TWICE)
     invalid = {"message": "The given data was invalid.", "errors": {"email": ["The email field is required."]}}
-    yield Case("422", 4, answer(invalid, 422), shows=["The given data was invalid."])
+    yield Case("422", 4, answer(invalid, 422), shows=["The email field is required."])
     asks = {"status": 401, "headers": {"WWW-Authenticate": ['Basic realm="x"', "NTLM", "Negotiate"]}}
     yield Case("401, and asks for a login", 4, asks, FORM_TWICE)
     yield Case("401, and the form is given", 4, {"status": 401}, options=["--auth-scheme", "raw"])
@@ -624,14 +624,17 @@ class Run:
                 self.complain(command, "stored another token: %.300r" % after)
             elif not -PATIENCE_S <= cache.get("expires_at", 0) - time.time() - life_s <= 1:
                 self.complain(command, "stored another life: %.900r" % after)
-        elif case.may_note_pause:
+        elif after != self.before:
             cache = json.loads(after)
-            cache.pop("retry_at", None)
-            cache.pop("retry_noted_at", None)
+            if case.may_note_pause:
+                cache.pop("retry_at", None)
+                cache.pop("retry_noted_at", None)
+            if code == 4 and command == "refresh":  # it is remembered, lest it be sent again
+                noted = cache.pop("refused_at", 0)
+                if not 0 <= time.time() - noted <= PATIENCE_S:
+                    self.complain(command, "a refusal is noted for %s" % noted)
             if cache != json.loads(self.before):
                 self.complain(command, "the cache has changed: %.900r" % after)
-        elif after != self.before:
-            self.complain(command, "the cache has changed: %.900r" % after)
         left = [name for name in os.listdir(OPTIONS.work) if name.split(".")[0] not in COMMANDS]
         if left:
             self.complain(command, "left behind: %s" % left)
