@@ -56,9 +56,13 @@ crontab_accepts() {
 # longest_gap SCHEDULE: seconds between two runs of "minutes hours", at most.
 longest_gap() {
     "$TESTS_PYTHON" -c '
-import sys
+import re, sys
 def times(field, end):
-    return range(end) if field == "*" else [int(part) for part in field.split(",")]
+    if field == "*" or field.isdigit():
+        return range(end) if field == "*" else [int(field)]
+    first, last, step = map(int, re.fullmatch("([0-9]+)-([0-9]+)/([0-9]+)", field).groups())
+    assert last == end - 1
+    return range(first, end, step)
 minutes, hours = sys.argv[1].split()[:2]
 runs = sorted(hour * 60 + minute for hour in times(hours, 24) for minute in times(minutes, 60))
 assert 0 <= runs[0] and runs[-1] < 1440

@@ -211,5 +211,6 @@ run_as_systemd() {
     write_units
     line="$(cron_line)"
     [[ "$(cat "$TIMER")" =~ OnCalendar=\*-\*-\*\ ([^:]+):([^:]+):00 ]]
-    assert_equal "${BASH_REMATCH[2]} ${BASH_REMATCH[1]}" "$(cut -d ' ' -f 1,2 <<<"$line")"
+    # What is a range for cron, is none for systemd.
+    assert_equal "${BASH_REMATCH[2]} ${BASH_REMATCH[1]}" "$(cut -d ' ' -f 1,2 <<<"$line" | sed 's,-[25][39]/,/,g')"
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* schedule: a crontab line or systemd units that keep a profile's token fresh. */
-#include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/msg.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -32,28 +31,20 @@ struct plan {
 /* Where this program is: cron's PATH may not have it. */
 static char *own_path(void)
 {
-    char path[4096];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    char path[PATH_MAX] = "/proc/self/exe", *found, *copy;
     const char *dirs = getenv("PATH");
-    int fd;
 
-    if (len > 0) {
-        path[len] = '\0';
-        return mem_copy(path);
-    }
-    while (dirs != NULL && *dirs != '\0') { /* no /proc: as the shell found it */
-        int dir_len = (int)strcspn(dirs, ":");
+    while ((found = realpath(path, NULL)) == NULL) { /* no /proc: as the shell found it */
+        size_t len = dirs != NULL ? strcspn(dirs, ":") : 0;
 
-        snprintf(path, sizeof path, "%.*s/servetel-auth", dir_len, dirs);
-        fd = path[0] == '/' ? fd_open(path, O_RDONLY) : -1;
-        if (fd >= 0) {
-            fd_close(&fd);
-            return mem_copy(path);
-        }
-        dirs += dir_len;
-        dirs += *dirs == ':';
+        if (len == 0)
+            return NULL;
+        snprintf(path, sizeof path, "%.*s/servetel-auth", (int)len, dirs);
+        dirs += len + (dirs[len] == ':');
     }
-    return NULL;
+    copy = mem_copy(found);
+    free(found);
+    return copy;
 }
 
 /* When somebody must log in, since this profile cannot do it by itself; 0 if it can. */
@@ -175,9 +166,8 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
                profile_is_permanent(&profile)) {
         result = error_set(error, RESULT_USAGE,
                            "the token of '%s' is permanent: there is nothing to renew", cache.name);
-    } else if (result == RESULT_OK && profile.obtained_at != 0 && profile.token != NULL &&
-               profile.expires_at > profile.obtained_at && !profile_is_permanent(&profile)) {
-        life_s = profile.expires_at - profile.obtained_at;
+    } else if (profile_life_s(&profile) > 0 && !profile_is_permanent(&profile)) {
+        life_s = profile_life_s(&profile);
     }
     plan->interval_min = even_interval_min(life_s / 60 / RUNS_PER_LIFE);
     plan->min_ttl_s = options->min_ttl_s != OPTION_UNSET ? options->min_ttl_s : life_s / 2;
@@ -278,29 +268,23 @@ static void put_command(struct buffer *out, const struct plan *plan, enum quotin
     put_option(out, " --on-change ", o->on_change, quoting);
 }
 
-/* "7,22,37,52" for every quarter of an hour from the seventh minute. */
-static void list_steps(char *text, size_t size, int64_t first, int64_t step, int64_t end)
+#define TIMES_SIZE 32
+
+/* Steps from the first: for cron "7-59/15", for systemd's calendar "7/15". */
+static void name_times(const struct plan *plan, bool is_cron, char minutes[TIMES_SIZE],
+                       char hours[TIMES_SIZE])
 {
-    size_t len = 0;
+    unsigned minute = plan->offset_min % 60, hour = plan->offset_min / 60;
+    long long step = plan->interval_min;
 
-    for (int64_t at = first; at < end; at += step)
-        len += (size_t)snprintf(text + len, size - len, "%s%lld", len > 0 ? "," : "",
-                                (long long)at);
-}
-
-/* For cron, or for systemd's calendar. */
-static void list_times(const struct plan *plan, char minutes[256], char hours[128])
-{
-    int64_t step_min = plan->interval_min < 60 ? plan->interval_min : 60;
-
-    if (step_min == 1)
-        snprintf(minutes, 256, "*");
+    if (step < 60)
+        snprintf(minutes, TIMES_SIZE, "%u%s/%lld", minute, is_cron ? "-59" : "", step);
     else
-        list_steps(minutes, 256, plan->offset_min % 60, step_min, 60);
-    if (plan->interval_min <= 60)
-        snprintf(hours, 128, "*");
+        snprintf(minutes, TIMES_SIZE, "%u", minute);
+    if (step > 60)
+        snprintf(hours, TIMES_SIZE, "%u%s/%lld", hour, is_cron ? "-23" : "", step / 60);
     else
-        list_steps(hours, 128, plan->offset_min / 60, plan->interval_min / 60, 24);
+        snprintf(hours, TIMES_SIZE, "*");
 }
 
 /* What mem_format made. */
@@ -312,9 +296,9 @@ static void put_made(struct buffer *out, char *text)
 
 static void cron(struct buffer *out, const struct plan *plan)
 {
-    char minutes[256], hours[128];
+    char minutes[TIMES_SIZE], hours[TIMES_SIZE];
 
-    list_times(plan, minutes, hours);
+    name_times(plan, true, minutes, hours);
     /* Both lines end alike, so that whoever installs them again finds the old ones by that. */
     put_made(out, mem_format("# %s\n%s %s * * * ", plan->name, minutes, hours));
     put_option(out, "SERVETEL_AUTH_DIR=", plan->dir, FOR_CRON);
@@ -329,7 +313,7 @@ static void systemd(struct buffer *out, const struct plan *plan)
                         : plan->file != NULL ? plan->name + strlen("servetel-auth-")
                                              : command_profile(plan->options);
     char *dir = plan->dir != NULL ? mem_join("SERVETEL_AUTH_DIR=", plan->dir) : NULL;
-    char minutes[256], hours[128];
+    char minutes[TIMES_SIZE], hours[TIMES_SIZE];
 
     put_made(out, mem_format("# %s.service\n"
                              "[Unit]\n"
@@ -342,7 +326,7 @@ static void systemd(struct buffer *out, const struct plan *plan)
     put_option(out, "Environment=", dir, FOR_UNIT_VARIABLE);
     buffer_put(out, dir != NULL ? "\nExecStart=" : "ExecStart=");
     put_command(out, plan, FOR_UNIT_COMMAND);
-    list_times(plan, minutes, hours);
+    name_times(plan, false, minutes, hours);
     put_made(out, mem_format("\n"
                              "\n"
                              "# %s.timer\n"
