@@ -30,7 +30,7 @@ DOCDIR ?= $(PREFIX)/share/doc/servetel-auth
 TESTS ?=# for check and its kin: only these files, e.g. TESTS=tests/login.bats
 # What takes minutes, and the tests of the tests' own service.
 LONG_TESTS = $(wildcard $(patsubst %,tests/%.bats,api_server concurrency exec exec_keep_fresh \
-  etcd_hosts exec_signals faults halfyear hostile many_hosts redis_hosts secrets \
+  etcd_hosts exec_signals faults halfyear hostile many_hosts postgresql_hosts redis_hosts secrets \
   status_exporter))
 # Where threads run beside each other, are signalled and joined; and what each of them goes through.
 TSAN_TESTS = tests/all.bats tests/limits.bats tests/account_guard.bats tests/unit/renew_test.c \

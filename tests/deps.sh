@@ -28,6 +28,9 @@ long                 etcd               etcd-server          etcd               
 long                 etcdctl            etcd-client          etcd               -                 etcd            etcd                etcdctl, talks to it
 long                 redis-server         redis-server         redis              redis             redis           redis               redis-server, another
 long                 redis-cli            redis-tools          redis              redis             redis           redis               redis-cli, talks to it
+long                 /usr/lib/postgresql  postgresql           postgresql-server  postgresql        postgresql      -                   PostgreSQL, another
+long                 psql                 postgresql-client    postgresql         postgresql-client postgresql      -                   psql, talks to it
+long                 setpriv              util-linux           util-linux         setpriv           util-linux      -                   setpriv, starts it as an ordinary user
 long                 promtool             prometheus           -                  -                 prometheus      prometheus          promtool, reads the gauges
 long                 prometheus-node-exporter prometheus-node-exporter - -                         -               -                   node_exporter, whose collector reads them
 check                tmux               tmux                 tmux               tmux              tmux            tmux                tmux, a terminal to look at

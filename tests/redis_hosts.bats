@@ -59,8 +59,8 @@ setup() {
     unset SERVETEL_API_URL # each profile knows its own
     cd "$HOME" || return
     PATH="$BATS_FILE_TMPDIR/root/usr/bin:$PATH"
-    # A turn has seven seconds at most, and whoever waits for one that was killed not many more.
-    export SERVETEL_REDIS_CONF=/dev/null TURN_TIMEOUT=3 TURN_TTL=10 TURN_WAIT=30 REDIS_TIMEOUT=2
+    # A turn has eleven seconds at most, and whoever waits for one that was killed not many more.
+    export SERVETEL_REDIS_CONF=/dev/null TURN_TIMEOUT=4 TURN_TTL=13 TURN_WAIT=40 REDIS_TIMEOUT=3
     # shellcheck disable=SC2086 # words
     redis-cli -e $REDIS_OPTIONS flushall >/dev/null
 }
