@@ -285,7 +285,7 @@ ANALYZER_CFLAGS = -O2 -fanalyzer -Wno-analyzer-malloc-leak
 LINT_C = $(wildcard src/*.[ch] src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
 LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/run tests/bench/*.sh .ci/run \
   completions/servetel-auth.bash man/examples/*.sh)
-LINT_MAN = $(wildcard man/*.1)
+LINT_MAN = $(wildcard man/*.[17])
 LINT_SPDX = $(LINT_C) $(LINT_SH) $(LINT_MAN) $(wildcard tests/*.py tests/*/*.py tests/mutants \
   completions/* Makefile)
 
@@ -328,10 +328,12 @@ EXAMPLES = $(wildcard man/examples/*)
 # Builds only if nothing is built: packagers install as another user, with other flags around.
 install: ## install under DESTDIR and PREFIX
 	@test -x $(PROG) || $(MAKE) all
-	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(BASHCOMPDIR)" \
-	  "$(DESTDIR)$(ZSHCOMPDIR)" "$(DESTDIR)$(FISHCOMPDIR)" "$(DESTDIR)$(DOCDIR)/examples"
+	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(MANDIR)/man7" \
+	  "$(DESTDIR)$(BASHCOMPDIR)" "$(DESTDIR)$(ZSHCOMPDIR)" "$(DESTDIR)$(FISHCOMPDIR)" \
+	  "$(DESTDIR)$(DOCDIR)/examples"
 	install -m 755 $(PROG) "$(DESTDIR)$(BINDIR)/servetel-auth"
 	install -m 644 man/servetel-auth.1 "$(DESTDIR)$(MANDIR)/man1/servetel-auth.1"
+	install -m 644 man/servetel-auth-hosts.7 "$(DESTDIR)$(MANDIR)/man7/servetel-auth-hosts.7"
 	install -m 644 completions/servetel-auth.bash "$(DESTDIR)$(BASHCOMPDIR)/servetel-auth"
 	install -m 644 completions/_servetel-auth "$(DESTDIR)$(ZSHCOMPDIR)/_servetel-auth"
 	install -m 644 completions/servetel-auth.fish "$(DESTDIR)$(FISHCOMPDIR)/servetel-auth.fish"
@@ -341,14 +343,14 @@ install: ## install under DESTDIR and PREFIX
 # a system has anyway.
 uninstall: ## remove what install installed
 	rm -f "$(DESTDIR)$(BINDIR)/servetel-auth" "$(DESTDIR)$(MANDIR)/man1/servetel-auth.1" \
-	  "$(DESTDIR)$(BASHCOMPDIR)/servetel-auth" "$(DESTDIR)$(ZSHCOMPDIR)/_servetel-auth" \
-	  "$(DESTDIR)$(FISHCOMPDIR)/servetel-auth.fish"
+	  "$(DESTDIR)$(MANDIR)/man7/servetel-auth-hosts.7" "$(DESTDIR)$(BASHCOMPDIR)/servetel-auth" \
+	  "$(DESTDIR)$(ZSHCOMPDIR)/_servetel-auth" "$(DESTDIR)$(FISHCOMPDIR)/servetel-auth.fish"
 	cd "$(DESTDIR)$(DOCDIR)/examples" 2>/dev/null || exit 0; rm -f $(notdir $(EXAMPLES))
-	@for dir in "$(BINDIR)" "$(MANDIR)/man1" "$(BASHCOMPDIR)" "$(ZSHCOMPDIR)" "$(FISHCOMPDIR)" \
+	@for dir in "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man7" "$(BASHCOMPDIR)" "$(ZSHCOMPDIR)" "$(FISHCOMPDIR)" \
 	  "$(DOCDIR)/examples"; do \
 	  while [ "$$dir" != / ] && [ "$$dir" != . ]; do \
 	    case "$(DESTDIR)$$dir" in \
-	    /usr | /usr/bin | /usr/share | /usr/share/man | /usr/share/man/man1 | /usr/share/doc) break ;; \
+	    /usr | /usr/bin | /usr/share | /usr/share/man | /usr/share/man/man[17] | /usr/share/doc) break ;; \
 	    /usr/local | /usr/local/bin | /usr/local/share | /usr/local/share/man) break ;; \
 	    /usr/local/share/zsh | /usr/local/share/zsh/site-functions) break ;; \
 	    /etc/fish*) if command -v fish >/dev/null; then break; fi ;; \

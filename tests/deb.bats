@@ -58,6 +58,7 @@ needs_bare() {
     [ "$(awk '{ print $1 }' <<<"$output" | sort -u | tr '\n' ' ')" = '-rw-r--r-- -rwxr-xr-x drwxr-xr-x ' ] ||
         fail_with_run 'modes'
     for name in usr/bin/servetel-auth usr/share/man/man1/servetel-auth.1.gz \
+        usr/share/man/man7/servetel-auth-hosts.7.gz \
         usr/share/doc/servetel-auth/{copyright,changelog.gz} \
         usr/share/bash-completion/completions/servetel-auth usr/share/zsh/vendor-completions/_servetel-auth \
         usr/share/fish/vendor_completions.d/servetel-auth.fish; do

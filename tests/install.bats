@@ -60,6 +60,7 @@ INSTALLED='755 usr/bin/servetel-auth
 '"$(example_lines '644 usr/share/doc/servetel-auth/examples/')"'
 644 usr/share/fish/vendor_completions.d/servetel-auth.fish
 644 usr/share/man/man1/servetel-auth.1
+644 usr/share/man/man7/servetel-auth-hosts.7
 644 usr/share/zsh/site-functions/_servetel-auth'
 
 # --------------------------------------------------------------------------------------------------- tarball
@@ -159,6 +160,7 @@ INSTALLED='755 usr/bin/servetel-auth
 @test "what is installed is what was built, and runs" {
     make_here install DESTDIR="$ROOT" PREFIX=/usr
     cmp "$ROOT/usr/share/man/man1/servetel-auth.1" "$SOURCE/man/servetel-auth.1"
+    cmp "$ROOT/usr/share/man/man7/servetel-auth-hosts.7" "$SOURCE/man/servetel-auth-hosts.7"
     cmp "$ROOT/usr/share/bash-completion/completions/servetel-auth" "$SOURCE/completions/servetel-auth.bash"
     cmp "$ROOT/usr/share/zsh/site-functions/_servetel-auth" "$SOURCE/completions/_servetel-auth"
     cmp "$ROOT/usr/share/fish/vendor_completions.d/servetel-auth.fish" "$SOURCE/completions/servetel-auth.fish"
@@ -186,6 +188,7 @@ bash/servetel-auth
 '"$(example_lines d/examples/)"'
 fish/servetel-auth.fish
 m/man1/servetel-auth.1
+m/man7/servetel-auth-hosts.7
 zsh/_servetel-auth'
     make_here uninstall DESTDIR="$ROOT" "${places[@]}"
     assert_equal "$(find "$ROOT" -mindepth 1)" ''

@@ -79,7 +79,8 @@ setup_file() {
 
 teardown_file() {
     if [ -e "$BATS_FILE_TMPDIR/pid" ]; then
-        kill -INT "$(engine_pid)" && retry_until 20 is_gone "$(engine_pid)" || true # INT: sessions are ended
+        kill -INT "$(engine_pid)" # it ends its sessions; after TERM it would wait for them
+        retry_until 20 is_gone "$(engine_pid)" || kill -KILL "$(engine_pid)"
     fi
     [ -z "${PG_DIR:-}" ] || rm -rf "$PG_DIR"
     [ -z "${SERVER_PID:-}" ] || server_stop

@@ -117,6 +117,20 @@ kill_and_start() {
     break_engine 'Redis killed' kill_and_start
 }
 
+@test "Redis: what the manual has one host publish with, and the others read with, works as it stands" {
+    local commands
+    mapfile -t commands < <(sed -n '/^redis.-cli/s/\\-/-/gp' "$TESTS_DIR/../man/servetel-auth-hosts.7")
+    assert_equal "${#commands[@]}" 2
+    mkdir here
+    printf '#!/bin/sh\nexec %s %s "$@"\n' "$(type -P redis-cli)" "$REDIS_OPTIONS" >here/redis-cli
+    chmod 755 here/redis-cli
+    PATH="$PWD/here:$PATH"
+    login --api-url "$API"
+    quietly refresh --on-change "${commands[0]}"
+    quietly login -p reader --token-command "${commands[1]}"
+    assert_equal "$(servetel-auth refresh -p reader --quiet --print)" "$(servetel-auth show)"
+}
+
 @test "Redis: called wrongly the recipe says how" {
     capture sh "$RECIPE"
     assert_failed 2

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Several hosts, the same accounts: one at a time renews, under etcd's lock, and publishes in etcd.
-# See MANY HOSTS in servetel-auth(1). Works with etcd and etcdctl 3.4.
+# See servetel-auth-hosts(7). Works with etcd and etcdctl 3.4.
 #
 #   sh etcd.sh turn [--all]        from cron, every few minutes, on each host that renews
 #   sh etcd.sh get NAME            the published token of a profile: the readers' --token-command

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Several hosts, the same accounts: one at a time renews, under a lock of PostgreSQL's, and publishes there.
-# See MANY HOSTS in servetel-auth(1). Works with PostgreSQL and psql 15; 14 is the first that can.
+# See servetel-auth-hosts(7). Works with PostgreSQL and psql 15; 14 is the first that can.
 #
 #   sh postgresql.sh turn [--all]        from cron, every few minutes, on each host that renews
 #   sh postgresql.sh get NAME            the published token of a profile: the readers' --token-command

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Several hosts, the same accounts: one at a time renews, under a lock in Redis, and publishes in Redis.
-# See MANY HOSTS in servetel-auth(1). Works with redis-server and redis-cli 7.0.
+# See servetel-auth-hosts(7). Works with redis-server and redis-cli 7.0.
 #
 #   sh redis.sh turn [--all]        from cron, every few minutes, on each host that renews
 #   sh redis.sh get NAME            the published token of a profile: the readers' --token-command
