@@ -167,7 +167,7 @@ EOT
     write_cache '.expires_at = $now - 60 | .unattended_login = "refused" | .unattended_login_at = $now - 60' refused
     write_cache '.retry_noted_at = $now | .retry_at = $now + 600' paused
     write_cache '.password_expires_at = $now + 80000' ending
-    write_cache '.retry_noted_at = $now | .retry_at = $now + 60 | .unattended_login = "failed"' failed
+    write_cache '.retry_noted_at = $now | .retry_at = $now + 60 | .unattended_login = "failed" | .unattended_login_at = $now' failed
     COLUMNS=200 on_terminal -- servetel-auth status
     assert_stdout_has 'refused: unattended login refused on 20'
     assert_stdout_has 'run servetel-auth login -p refused'

@@ -330,8 +330,8 @@ void status_notes(struct buffer *out, const struct status *status, int64_t now, 
     trouble = put_trouble(out, status, now, alone) || refused != NULL;
     if (pause_s > 0)
         put_note(out, status, "%s %s (%s)",
-                 profile_login_failed(p) ? "the last unattended login failed: no other before"
-                                         : "the service asked not to be asked before",
+                 decide_pause_is_own(p) ? "the last unattended login failed: no other before"
+                                        : "the service asked not to be asked before",
                  clock_format(p->retry_at, when), clock_format_span(pause_s, span));
     if (password != NULL)
         put_note(out, status, "the password %s: change it and log in again", password);

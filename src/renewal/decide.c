@@ -51,6 +51,11 @@ void decide_note_failed_login(struct profile *profile, int64_t now)
     decide_note_pause(profile, now, pause_s);
 }
 
+bool decide_pause_is_own(const struct profile *profile)
+{
+    return profile_login_failed(profile) && profile->retry_noted_at == profile->unattended_login_at;
+}
+
 static enum renew_plan decide_login(const struct profile *profile, const struct renew_wish *wish,
                                     int64_t now, const char **why)
 {
@@ -74,9 +79,6 @@ enum renew_plan decide(const struct profile *profile, const struct renew_wish *w
                                ? profile_default_min_ttl_s(profile)
                                : wish->keep_above_s;
     bool permanent = profile->token != NULL && profile_is_permanent(profile);
-    const char *pause = profile_login_failed(profile)
-                            ? "the last unattended login failed"
-                            : "the service asked to be left alone for a while";
 
     if (wish->goal != RENEW_GOAL_FRESH)
         return decide_login(profile, wish, now, why);
@@ -93,7 +95,8 @@ enum renew_plan decide(const struct profile *profile, const struct renew_wish *w
         return RENEW_PLAN_KEEP;
     }
     if (decide_pause_s(profile, now) > 0) {
-        *why = pause;
+        *why = decide_pause_is_own(profile) ? "the last unattended login failed"
+                                            : "the service asked to be left alone for a while";
         return RENEW_PLAN_WAIT;
     }
     if (profile->token != NULL && !permanent && profile->refused_at == 0) {

@@ -18,7 +18,9 @@ const char *decide_plan_name(enum renew_plan plan);
  * is left. Never longer than was noted, or than a day, also after the clock was set. */
 void decide_note_pause(struct profile *profile, int64_t now, int64_t seconds);
 int64_t decide_pause_s(const struct profile *profile, int64_t now);
-/* The same after an unattended login that was sent in vain: a minute, then twice the last one. */
+/* The same after an unattended login that was sent in vain: a minute, then twice the last one; and
+ * whether the pause is such a one, not the service's. */
 void decide_note_failed_login(struct profile *profile, int64_t now);
+bool decide_pause_is_own(const struct profile *profile);
 
 #endif

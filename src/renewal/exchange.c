@@ -89,11 +89,12 @@ static bool other_form_may_do(const struct renewal *r, const struct asked *asked
 }
 
 /* The other form. If both are refused, the first answer that is not about the form is the one to
- * tell. */
+ * tell (of a 500 nobody knows what it is about), and to act upon. */
 static enum result ask_in_other_form(struct renewal *r, struct asked *asked)
 {
     struct error first = r->error;
     bool was_unparsed = asked->answer.unparsed;
+    long status = asked->answer.status;
     enum result result;
 
     r->scheme = other_form(r->scheme);
@@ -101,9 +102,11 @@ static enum result ask_in_other_form(struct renewal *r, struct asked *asked)
                 api_scheme_name(r->scheme));
     api_answer_clear(&asked->answer);
     result = ask(r, asked);
-    if (result != RESULT_REFUSED || was_unparsed)
+    if (result != RESULT_REFUSED || was_unparsed ||
+        (asked->answer.blacklisted && first.result != RESULT_REFUSED))
         return result;
     r->error = first;
+    asked->answer.status = status;
     return first.result;
 }
 

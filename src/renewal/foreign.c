@@ -8,6 +8,7 @@
 #include "base/msg.h"
 #include "input/child.h"
 #include "input/source.h"
+#include "renewal/decide.h"
 #include "store/token.h"
 
 /* Of a token from elsewhere its claims, if it has any, say what is known. Its clock may be another:
@@ -95,7 +96,6 @@ enum result foreign_import(struct renewal *r)
     return RESULT_OK;
 }
 
-/* Without a lock and a file of its own it will do, too: nothing is spent. */
 enum result foreign_fetch(struct renewal *r)
 {
     static const char what[] = "the token command";
@@ -135,13 +135,25 @@ out:
     return result;
 }
 
-enum result foreign_adopt(struct renewal *r)
+/* With --all, which may find nothing to do for hundreds, only where there is something to learn. */
+static bool is_to_be_asked_for(const struct renewal *r, int64_t now)
+{
+    const char *why;
+
+    return r->wish->adopt != NULL && !r->wish->dry_run &&
+           (!r->wish->adopt_when_due || !profile_is_published(&r->profile) ||
+            decide(&r->profile, r->wish, now, &why) != RENEW_PLAN_KEEP);
+}
+
+enum result foreign_adopt(struct renewal *r, int64_t now)
 {
     struct child get = {.command = r->wish->adopt, .line = &r->published};
     struct profile *p = &r->profile;
     struct error error;
     enum result result;
 
+    if (!is_to_be_asked_for(r, now))
+        return RESULT_OK;
     buffer_clear(&r->published);
     result = step_run(r, &get, r->deadline_ms, &error);
     if (result == RESULT_INTERRUPTED)
@@ -154,7 +166,7 @@ enum result foreign_adopt(struct renewal *r)
     if (r->published.len == 0 || !is_newer(p, r->published.data)) {
         bool same = p->token != NULL && strcmp(buffer_text(&r->published), p->token) == 0;
 
-        r->learnt = r->learnt || (same && !profile_is_published(p));
+        r->learnt = r->learnt || profile_is_published(p) != same;
         mem_replace(&p->publication, same ? PROFILE_PUBLISHED : PROFILE_UNPUBLISHED);
         return RESULT_OK;
     }

@@ -115,7 +115,7 @@ static enum result answered(struct renewal *r, const struct reply *reply, bool *
 
     if (result == RESULT_OK) {
         result = take_answer(r, &answer);
-    } else if ((status == 429 || status == 503) && answer.retry_after_s >= 0) {
+    } else if (!answer.rejected && (status == 429 || status == 503) && answer.retry_after_s >= 0) {
         result = step_told_to_wait(r, &answer);
     } else if (!answer.rejected && is_attended(r) && status >= 500 && status <= 599) {
         result = step_retry(r);

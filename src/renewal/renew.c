@@ -23,47 +23,67 @@
 /* Another process renewed it since this one first looked. */
 static bool was_renewed_by_another(const struct renewal *r)
 {
-    return r->seen_token != NULL && r->profile.token != NULL &&
-           strcmp(r->seen_token, r->profile.token) != 0 &&
-           profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
+    const char *token = r->profile.token;
+
+    return r->wish->goal == RENEW_GOAL_FRESH && token != NULL &&
+           (r->seen_token == NULL || strcmp(r->seen_token, token) != 0) &&
+           !step_is_rejected(r, token) && profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
 }
 
-/* RESULT_AGAIN while another has it. */
-static enum result take_lock(struct renewal *r)
+/* A token command's token spends nothing: if the trouble is the file, whoever the token is for can
+ * do without that. */
+static enum result do_without_file(struct renewal *r, enum result result)
 {
-    struct error ignored; /* the lock's holder, or our own turn, will say it */
-    enum result result;
-
-    if (r->wish->no_cache || r->wish->dry_run)
-        return RESULT_OK;
-    result = cache_lock(&r->cache, &r->error);
-    if (result != RESULT_TEMPORARY)
+    if (result != RESULT_LOCAL || !r->wish->hands_out || r->profile.token_command == NULL)
         return result;
-    /* Whoever holds the lock may be done but for letting it go: look, that needs no lock. */
-    if (r->wish->goal == RENEW_GOAL_FRESH && cache_changed(&r->cache) &&
-        cache_read(&r->cache, &r->profile, &ignored) == RESULT_OK && was_renewed_by_another(r))
-        return RESULT_OK;
-    if (step_left_ms(r) > 0)
-        return step_again(r, cache_lock_pause_ms(&r->lock_pause_ms));
-    error_append(&r->error, ": it was not let go in time");
-    return result;
+    mem_replace(&r->no_file_why, r->error.text);
+    return RESULT_OK;
+}
+
+static enum result check_host(struct renewal *r)
+{
+    return profile_check_host(&r->profile, r->cache.name, r->wish->api_url, r->wish->api_url_from,
+                              &r->error);
 }
 
 /* What is cached now; a login may do without, or replace what cannot be used. */
 static enum result read_again(struct renewal *r)
 {
-    enum result result;
+    enum result result = cache_read(&r->cache, &r->profile, &r->error);
 
-    if (r->wish->no_cache)
-        return RESULT_OK;
-    result = cache_read(&r->cache, &r->profile, &r->error);
+    r->learnt = false;
     if (r->wish->goal == RENEW_GOAL_FRESH)
-        return result == RESULT_NO_TOKEN && r->wish->adopt != NULL ? RESULT_OK : result;
+        return result == RESULT_OK                                   ? check_host(r)
+               : result == RESULT_NO_TOKEN && r->wish->adopt != NULL ? RESULT_OK
+                                                                     : result;
     if (result == RESULT_LOCAL && (!r->cache.is_ours || r->cache.is_later))
         return result;
     if (result == RESULT_LOCAL)
         mem_replace(&r->outcome.replaced_why, r->error.text);
     return RESULT_OK;
+}
+
+/* RESULT_AGAIN while another has the lock. */
+static enum result lock_and_read(struct renewal *r)
+{
+    struct error ignored; /* the lock's holder, or our own turn, will say it */
+    enum result result;
+
+    if (r->wish->no_cache)
+        return RESULT_OK;
+    if (r->wish->dry_run)
+        return read_again(r);
+    result = do_without_file(r, cache_lock(&r->cache, &r->error));
+    if (result != RESULT_TEMPORARY)
+        return result == RESULT_OK ? read_again(r) : result;
+    /* Whoever holds the lock may be done but for letting it go: look, that needs no lock. */
+    if (r->wish->goal == RENEW_GOAL_FRESH && cache_changed(&r->cache) &&
+        cache_read(&r->cache, &r->profile, &ignored) == RESULT_OK && was_renewed_by_another(r))
+        return check_host(r);
+    if (step_left_ms(r) > 0)
+        return step_again(r, cache_lock_pause_ms(&r->lock_pause_ms));
+    error_append(&r->error, ": it was not let go in time");
+    return result;
 }
 
 enum result renew_prepare(struct renewal *r)
@@ -72,7 +92,7 @@ enum result renew_prepare(struct renewal *r)
     char *text;
     size_t size;
 
-    if (wish->no_cache)
+    if (wish->no_cache || r->no_file_why != NULL)
         return RESULT_OK;
     text = profile_print(&r->profile);
     size = strlen(text) + GROWTH_MAX;
@@ -81,7 +101,7 @@ enum result renew_prepare(struct renewal *r)
     if (wish->token_command != NULL)
         size += 6 * strlen(wish->token_command);
     mem_free(text);
-    return cache_prepare(&r->cache, size, &r->error);
+    return do_without_file(r, cache_prepare(&r->cache, size, &r->error));
 }
 
 /* ---- after ---- */
@@ -100,11 +120,16 @@ enum result renew_commit(struct renewal *r)
 {
     enum result result = RESULT_OK;
 
+    r->learnt = false; /* it goes with the token, or is lost with it */
     r->outcome.stored = r->wish->no_cache;
-    if (!r->wish->no_cache)
+    if (!r->wish->no_cache && r->no_file_why == NULL)
         result = write_profile(r, &r->outcome.stored, &r->error);
+    if (!r->outcome.stored)
+        result = do_without_file(r, result);
     if (r->outcome.stored) {
         cache_note_answered(&r->cache);
+    } else if (r->no_file_why != NULL) {
+        msg_warn("%s: the token is good, but not cached: %s", r->cache.name, r->no_file_why);
     } else if (r->outcome.action == RENEW_RENEWED && r->profile.token_command == NULL) {
         error_append(&r->error, ": the old token is spent and the new one is lost");
         advice_append_login(&r->error, r->cache.name, r->cache.path, NULL);
@@ -120,8 +145,8 @@ enum result renew_note(struct renewal *r, enum result result)
     struct error before = r->error;
     bool stored;
 
-    if (!r->learnt || r->wish->no_cache || r->profile.json == NULL || cache_changed(&r->cache) ||
-        !profile_is_of(&r->profile, r->wish->email, api_url))
+    if (!r->learnt || !r->cache.locked || r->no_file_why != NULL || r->profile.json == NULL ||
+        cache_changed(&r->cache) || !profile_is_of(&r->profile, r->wish->email, api_url))
         return result;
     if ((r->cache.temp_fd >= 0 || renew_prepare(r) == RESULT_OK) &&
         write_profile(r, &stored, &r->error) == RESULT_OK) {
@@ -141,30 +166,10 @@ enum result renew_note(struct renewal *r, enum result result)
 /* The token stays (or is what was adopted); it is published if what is published is another. */
 static enum result keep(struct renewal *r)
 {
-    if (publish_is_shared(r) && profile_is_unpublished(&r->profile))
-        return publish(r, RESULT_OK);
-    return renew_note(r, RESULT_OK);
-}
+    enum result result = renew_note(r, RESULT_OK);
 
-/* With --all, which may find nothing to do for hundreds, only where there is something to learn. */
-static bool must_ask_for_the_published(const struct renewal *r, int64_t now)
-{
-    const char *why;
-
-    return r->wish->adopt != NULL && !r->wish->dry_run &&
-           (!r->wish->adopt_when_due || !profile_is_published(&r->profile) ||
-            decide(&r->profile, r->wish, now, &why) != RENEW_PLAN_KEEP);
-}
-
-/* How long the host is not to be asked: as the profile says, or as another renewal was told just
- * now. */
-static int64_t pause_ms(const struct renewal *r, enum renew_plan plan, int64_t now)
-{
-    if (plan == RENEW_PLAN_WAIT)
-        return 1000 * decide_pause_s(&r->profile, now);
-    if (r->holds == NULL || (plan != RENEW_PLAN_EXCHANGE && plan != RENEW_PLAN_LOG_IN))
-        return 0;
-    return holds_left_ms(r->holds, profile_api_url(&r->profile, r->wish->api_url));
+    return publish_is_shared(r) && profile_is_unpublished(&r->profile) ? publish(r, result)
+                                                                       : result;
 }
 
 static enum result foretell(struct renewal *r, enum renew_plan plan, const char *why)
@@ -197,6 +202,8 @@ static enum result exchange_or_log_in(struct renewal *r)
                     r->error.text);
         r->tries_left = r->wish->retries;
         r->tries_made = 0;
+    } else if (!profile_has_source(&r->profile)) { /* another's login was refused meanwhile */
+        return fail_login_needed(r, "the refresh of the token failed");
     }
     return signals_caught() ? step_interrupted(r) : log_in(r);
 }
@@ -215,44 +222,18 @@ static enum result obtain(struct renewal *r, enum renew_plan plan)
     }
 }
 
-/* A token command's token spends nothing: if the trouble is the file, whoever the token is for can
- * do without that. */
-static bool may_go_uncached(const struct renewal *r, enum result result)
-{
-    return result == RESULT_LOCAL && r->wish->hands_out && r->profile.token_command != NULL;
-}
-
-static enum result hand_out_uncached(struct renewal *r)
-{
-    struct error why = r->error;
-    enum result result = r->outcome.spent ? RESULT_OK : foreign_fetch(r);
-
-    if (r->outcome.spent)
-        msg_warn("%s: the token is good, but not cached: %s", r->cache.name, why.text);
-    return result;
-}
-
 static enum result go(struct renewal *r)
 {
     int64_t now = clock_epoch_s();
     enum renew_plan plan;
     enum result result;
     const char *why;
-    int64_t wait_ms;
 
-    result = take_lock(r);
-    if ((result != RESULT_OK && !may_go_uncached(r, result)) || was_renewed_by_another(r))
+    if ((result = lock_and_read(r)) != RESULT_OK || was_renewed_by_another(r))
         return result;
-    if ((result = read_again(r)) != RESULT_OK || was_renewed_by_another(r))
-        return result;
-    if (r->wish->goal == RENEW_GOAL_FRESH &&
-        profile_check_host(&r->profile, r->cache.name, r->wish->api_url, r->wish->api_url_from,
-                           &r->error) != RESULT_OK)
-        return r->error.result;
     step_mark_rejected(r);
-    if (must_ask_for_the_published(r, now) && (result = foreign_adopt(r)) != RESULT_OK)
-        return renew_note(r, result);
-
+    if ((result = foreign_adopt(r, now)) != RESULT_OK)
+        return result;
     plan = decide(&r->profile, r->wish, now, &why);
     if (r->wish->dry_run)
         return foretell(r, plan, why);
@@ -260,25 +241,15 @@ static enum result go(struct renewal *r)
         msg_verbose("%s: %s: %s", r->cache.name, decide_plan_name(plan), why);
     if (plan == RENEW_PLAN_KEEP)
         return keep(r);
-    if ((wait_ms = pause_ms(r, plan, now)) > 0)
-        return renew_note(r, step_wait(r, wait_ms));
     if (plan == RENEW_PLAN_NONE)
-        return renew_note(r, fail_login_needed(r, why));
-
-    /* (Without the lock take_lock() has said why.) */
-    result = r->cache.locked || r->wish->no_cache ? renew_prepare(r) : RESULT_LOCAL;
-    if (result != RESULT_OK)
-        return may_go_uncached(r, result) ? hand_out_uncached(r) : result;
-    if ((result = obtain(r, plan)) != RESULT_OK)
-        return publish_refusal(r, renew_note(r, result));
-    if (!r->outcome.spent) /* the token command had nothing newer, and need not */
-        return RESULT_OK;
-    result = renew_commit(r);
-    if (may_go_uncached(r, result))
-        return hand_out_uncached(r);
-    if (!r->outcome.stored || r->wish->on_change == NULL)
+        return fail_login_needed(r, why);
+    if ((result = step_wait(r, plan, now)) != RESULT_OK ||
+        (result = renew_prepare(r)) != RESULT_OK || (result = obtain(r, plan)) != RESULT_OK)
         return result;
-    return publish(r, result);
+    if (!r->outcome.spent) /* the token command had nothing newer, and need not */
+        return keep(r);
+    result = renew_commit(r);
+    return r->outcome.stored && r->wish->on_change != NULL ? publish(r, result) : result;
 }
 
 enum result renew(struct renewal *r)
@@ -288,6 +259,8 @@ enum result renew(struct renewal *r)
     if (result != RESULT_OK && result != RESULT_AGAIN)
         return result; /* renew_begin()'s */
     result = signals_caught() ? step_interrupted(r) : go(r);
+    if (result != RESULT_OK) /* the pause, the guard, the refusal; then others are told of that */
+        result = publish_refusal(r, renew_note(r, result));
     cache_abandon(&r->cache);
     if (result != RESULT_AGAIN || r->cache.locked) /* else its file stays open for the next try */
         cache_unlock(&r->cache);
@@ -336,5 +309,6 @@ void renew_end(struct renewal *r)
     buffer_clear(&r->published);
     mem_free(r->outcome.replaced_why);
     mem_free(r->seen_token);
-    r->seen_token = r->outcome.replaced_why = NULL;
+    mem_free(r->no_file_why);
+    r->seen_token = r->no_file_why = r->outcome.replaced_why = NULL;
 }

@@ -117,6 +117,7 @@ struct renewal {
     int64_t deadline_ms, lock_pause_ms;
     int tries_left, tries_made;
     char *seen_token;        /* when it began */
+    char *no_file_why;       /* it goes on without lock and file, since these failed; or NULL */
     enum api_scheme scheme;  /* the form in which the token went out last */
     bool answered;           /* a request of this renewal was, or may have arrived */
     bool exchange_failed;    /* it did, and the service would not have it */

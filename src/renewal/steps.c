@@ -115,11 +115,19 @@ static bool can_wait(struct renewal *r, int64_t ms)
     return true;
 }
 
-enum result step_wait(struct renewal *r, int64_t ms)
+enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now)
 {
-    bool is_own = profile_login_failed(&r->profile);
+    bool sends = plan == RENEW_PLAN_EXCHANGE || plan == RENEW_PLAN_LOG_IN;
+    bool is_own = plan == RENEW_PLAN_WAIT && decide_pause_is_own(&r->profile);
+    int64_t ms = 0;
     char span[CLOCK_TEXT_SIZE];
 
+    if (plan == RENEW_PLAN_WAIT)
+        ms = 1000 * decide_pause_s(&r->profile, now);
+    else if (sends && r->holds != NULL)
+        ms = holds_left_ms(r->holds, profile_api_url(&r->profile, r->wish->api_url));
+    if (ms == 0)
+        return RESULT_OK;
     if (is_own ? ms < step_left_ms(r) : can_wait(r, ms))
         return step_again(r, ms);
     return error_set(&r->error, RESULT_TEMPORARY,

@@ -17,8 +17,8 @@ enum result log_in(struct renewal *r) MUST_CHECK;
 void login_take_account(struct renewal *r);
 /* The token that the token command prints. */
 enum result foreign_fetch(struct renewal *r) MUST_CHECK;
-/* The token that other hosts share, if it is newer, stored at once. */
-enum result foreign_adopt(struct renewal *r) MUST_CHECK;
+/* The token that other hosts share, if it is wanted and newer, stored at once. */
+enum result foreign_adopt(struct renewal *r, int64_t now) MUST_CHECK;
 /* The wish's token. */
 enum result foreign_import(struct renewal *r) MUST_CHECK;
 
@@ -60,9 +60,9 @@ enum result step_read(struct renewal *r, enum api_operation operation, const str
 enum result step_retry(struct renewal *r) MUST_CHECK;
 /* 429 or 503: notes the pause, and ends, or is to begin again when it is over. */
 enum result step_told_to_wait(struct renewal *r, const struct api_answer *answer) MUST_CHECK;
-/* The service is not to be asked for so long: RESULT_AGAIN, or RESULT_TEMPORARY if that is longer
- * than what is left. */
-enum result step_wait(struct renewal *r, int64_t ms) MUST_CHECK;
+/* While the host is not to be asked, as the profile says or as another renewal was told just now:
+ * RESULT_AGAIN, or RESULT_TEMPORARY if that is longer than what is left. */
+enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now) MUST_CHECK;
 
 void step_take_token(struct renewal *r, const char *token, const char *token_type,
                      int64_t obtained_at, int64_t expires_at);

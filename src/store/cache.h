@@ -43,7 +43,7 @@ struct cache {
     /* After cache_read failed: `logout` may remove the file, and `login` replace it unless it is a
      * later version's. */
     bool is_ours, is_later;
-    struct stat last_seen; /* what cache_read read; st_ino 0 for nothing */
+    struct stat last_seen; /* what was read or written last; st_ino 0 for nothing */
 };
 
 /* Where profiles are, in wiped memory; NULL when there is no telling. */
@@ -72,7 +72,7 @@ enum result cache_find(struct cache *cache, struct error *error) MUST_CHECK;
  * is cleared first and is empty then. */
 enum result cache_read(struct cache *cache, struct profile *profile,
                        struct error *error) MUST_CHECK;
-/* Whether the file is another one than cache_read last saw. Cheap. */
+/* Whether the file is another one than was read or written last. Cheap. */
 bool cache_changed(const struct cache *cache);
 
 /* Under the lock. size: the most that will be written. */

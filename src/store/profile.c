@@ -306,9 +306,11 @@ enum profile_state profile_state(const struct profile *profile, int64_t now)
 
     if (ttl_s > profile_default_min_ttl_s(profile))
         return PROFILE_VALID;
+    if (ttl_s > 0)
+        return PROFILE_EXPIRES_SOON;
     if (!profile_has_source(profile) && renewable_until(profile) <= now)
         return profile->token == NULL ? PROFILE_EMPTY : PROFILE_LOGIN_NEEDED;
-    return ttl_s > 0 ? PROFILE_EXPIRES_SOON : PROFILE_RENEWABLE;
+    return PROFILE_RENEWABLE;
 }
 
 int64_t profile_log_in_by(const struct profile *profile, int64_t now)

@@ -72,7 +72,7 @@ enum result profile_check_host(const struct profile *profile, const char *name, 
 enum profile_state {
     PROFILE_EMPTY, /* no token */
     PROFILE_VALID,
-    PROFILE_EXPIRES_SOON, /* `show` would renew it */
+    PROFILE_EXPIRES_SOON, /* `show` would renew it, if it can be */
     PROFILE_RENEWABLE,    /* expired, and a renewal may work without a person */
     PROFILE_LOGIN_NEEDED,
 };

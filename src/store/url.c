@@ -24,9 +24,12 @@ bool url_is_plain_http(const char *url)
     return starts_with(url, "http://");
 }
 
+/* Of what is no URL, as it may stand in a file, all. */
 static const char *authority(const char *url)
 {
-    return strstr(url, "://") + 3;
+    const char *found = strstr(url, "://");
+
+    return found == NULL ? url : found + 3;
 }
 
 static bool is_loopback(const char *host, size_t len)

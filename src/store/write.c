@@ -183,6 +183,7 @@ enum result cache_write(struct cache *cache, const char *text, bool *stored, str
         return error->result;
     }
     *stored = true;
+    cache->last_seen = st; /* what is there now is no other's */
     if (close(cache->temp_fd) < 0 && errno != EINTR)
         failed = errno;
     cache->temp_fd = -1;

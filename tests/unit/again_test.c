@@ -199,6 +199,38 @@ TEST(what_one_was_told_holds_for_the_others_of_that_host)
     tear_down();
 }
 
+/* The pause after a failed login is over: this one is the host's. */
+TEST(a_host_is_waited_for_by_one_whose_last_login_failed)
+{
+    set_up();
+    cache_token("old-token", now + 1000,
+                ",\"password_command\":\"echo secret\",\"unattended_login\":\"failed\","
+                "\"unattended_login_at\":5,\"retry_at\":65,\"retry_noted_at\":5");
+    holds_note(&holds, URL, clock_monotonic_ms() + wish.timeout_ms + 5000);
+    start_held(2000);
+    expect_done(RESULT_TEMPORARY, 0);
+    expect_text("the service asked not to be asked");
+    start_held(20000);
+    CHECK_INT(renew(&r), RESULT_AGAIN);
+    holds_clear(&holds);
+    tear_down();
+}
+
+TEST(so_it_is_where_that_pause_is_noted)
+{
+    set_up();
+    cache_token("old-token", now + 1000,
+                ",\"password_command\":\"echo secret\",\"unattended_login\":\"failed\","
+                "\"unattended_login_at\":5");
+    begin();
+    answer_after(429, "", 300);
+    expect_done(RESULT_TEMPORARY, 1);
+    begin();
+    expect_done(RESULT_TEMPORARY, 0);
+    expect_text("the service asked not to be asked");
+    tear_down();
+}
+
 TEST(the_patience_has_an_end)
 {
     set_up();
@@ -316,6 +348,62 @@ TEST(so_it_is_when_the_lock_was_free_again)
     expect_done(RESULT_OK, 0);
     CHECK_INT(r.outcome.action, RENEW_KEPT);
     CHECK_STR(r.profile.token, "their-token");
+    tear_down();
+}
+
+/* The API has refused it: it is nobody's idea of a new one. */
+TEST(a_token_of_another_process_that_was_rejected_is_not_enough)
+{
+    set_up();
+    wish.rejected = "their-token";
+    cache_token("old-token", now + 10, "");
+    begin();
+    start();
+    renew_theirs();
+    expect_refresh("their-token");
+    answer(200, OK_BODY);
+    expect_done(RESULT_OK, 1);
+    CHECK_INT(r.outcome.action, RENEW_RENEWED);
+    check_cached_token("new-token");
+    tear_down();
+}
+
+static void log_in_elsewhere(void)
+{
+    put(at("default.json"), "{\"version\":1,\"api_url\":\"https://other.example/v1\","
+                            "\"access_token\":\"their-token\"}");
+}
+
+/* The caller is about to send it to the host that was named. */
+TEST(a_token_of_another_process_for_another_host_is_not_handed_out)
+{
+    set_up();
+    cache_token("old-token", now + 10, "");
+    wish.api_url = URL;
+    wish.api_url_from = "--api-url";
+    let_others_begin();
+    at_pause = log_in_elsewhere;
+    begin();
+    expect_done(RESULT_USAGE, 0);
+    expect_text("other.example");
+    cache_close(&other);
+    begin();
+    expect_done(RESULT_USAGE, 0);
+    tear_down();
+}
+
+/* As with an adopt command on a new host, or a file that remembers but a source. */
+TEST(the_first_token_of_another_process_is_enough_too)
+{
+    set_up();
+    put(at("default.json"), "{\"version\":1,\"email\":\"me\",\"password_file\":\"/run/pw\"}");
+    let_others_begin();
+    at_pause = renew_theirs;
+    begin();
+    expect_done(RESULT_OK, 0);
+    CHECK_INT(r.outcome.action, RENEW_KEPT);
+    CHECK_STR(r.profile.token, "their-token");
+    cache_close(&other);
     tear_down();
 }
 

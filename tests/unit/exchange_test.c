@@ -497,3 +497,48 @@ TEST(a_new_token_ends_the_pause)
     profile_clear(&profile);
     tear_down();
 }
+
+/* The first answer is the one to tell, and the one that says what comes next. */
+TEST(a_500_before_a_refusal_in_the_other_form_leads_to_a_login)
+{
+    set_up();
+    cache_token("old-token", now + 1000, ",\"password_command\":\"echo secret\"");
+    begin();
+    answer(500, "{\"message\":\"Server Error\"}");
+    answer(401, REFUSED_BODY);
+    expect_login(LOGIN_BODY);
+    answer(200, OK_BODY);
+    expect_done(RESULT_OK, 3);
+    CHECK_INT(r.outcome.action, RENEW_LOGGED_IN);
+    tear_down();
+}
+
+TEST(a_500_before_a_refusal_in_the_other_form_is_told)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    begin();
+    answer(500, "{\"message\":\"Server Error\"}");
+    answer(401, REFUSED_BODY);
+    expect_done(RESULT_TEMPORARY, 2);
+    expect_text("HTTP 500");
+    expect_text("if it stays so, run servetel-auth login");
+    tear_down();
+}
+
+/* No form of the header has to do with that. */
+TEST(a_blacklisted_token_is_one_whatever_the_first_form_was_answered)
+{
+    struct profile profile;
+
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    begin();
+    answer(500, "{\"message\":\"Server Error\"}");
+    answer(401, BLACKLISTED_BODY);
+    expect_done(RESULT_REFUSED, 2);
+    profile = cached();
+    CHECK(profile.blacklisted_at != 0 && profile.refused_at != 0);
+    profile_clear(&profile);
+    tear_down();
+}

@@ -393,6 +393,31 @@ TEST(an_adopted_token_that_ends_soon_is_renewed)
     tear_down();
 }
 
+/* What was stored in between is its own. */
+TEST(a_password_that_is_refused_after_an_adoption_is_remembered_so)
+{
+    struct profile profile;
+
+    set_up();
+    adopted = jwt_until(2000);
+    cache_with_source("echo secret");
+    wish_adopt_token(adopted);
+    begin();
+    expect_refresh(adopted);
+    answer(401, REFUSED_BODY);
+    answer(401, REFUSED_BODY);
+    expect_login(LOGIN_BODY);
+    answer(401, "{\"success\":false}");
+    expect_done(RESULT_REFUSED, 3);
+    profile = cached();
+    CHECK_STR(profile.token, adopted);
+    CHECK(profile.refused_at != 0);
+    CHECK(profile_login_was_refused(&profile));
+    profile_clear(&profile);
+    mem_free(adopted);
+    tear_down();
+}
+
 TEST(without_the_shared_token_nothing_is_sent)
 {
     static const struct {

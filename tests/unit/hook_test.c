@@ -191,6 +191,27 @@ TEST(a_publication_that_goes_on_failing_is_made_up_for_by_the_next_run)
     tear_down();
 }
 
+/* The engine has lost what was there: the next run must know, should it not get it there again. */
+TEST(a_publication_that_was_lost_and_fails_is_made_up_for_by_the_next_run)
+{
+    set_up();
+    cache_token("old-token", now + 1000, ",\"publication\":\"done\"");
+    wish.adopt = "true";
+    wish.keep_above_s = 60;
+    wish.timeout_ms = 400;
+    wish_hook("exit 1");
+    begin();
+    expect_done(RESULT_FAILED, 0);
+    expect_publication("pending");
+    wish.adopt_when_due = true;
+    wish_hook("cat >published");
+    begin();
+    expect_done(RESULT_OK, 0);
+    CHECK_STR(get(at("published")), "old-token");
+    expect_publication("done");
+    tear_down();
+}
+
 TEST(a_publication_is_tried_as_long_as_the_time_lasts)
 {
     set_up();
@@ -282,5 +303,18 @@ TEST(others_are_not_told_of_other_failures_and_a_command_that_fails_is_told_of)
     answer(401, "{\"success\":false}");
     expect_done(RESULT_REFUSED, 3);
     expect_text("the on-refused command exited with 3");
+    tear_down();
+}
+
+/* A file that was edited by hand; nothing is sent for a token command. */
+TEST(a_hook_is_run_although_the_remembered_url_is_none)
+{
+    set_up();
+    put(at("default.json"), "{\"version\":1,\"api_url\":\"nonsense\",\"access_token\":\"x\","
+                            "\"expires_at\":5,\"token_command\":\"echo fresh-token\"}");
+    wish_hook("cat >hooked");
+    begin();
+    expect_done(RESULT_OK, 0);
+    CHECK_STR(get(at("hooked")), "fresh-token");
     tear_down();
 }

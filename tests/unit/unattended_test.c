@@ -373,3 +373,42 @@ TEST(secrets_are_taken_out_of_errors)
     CHECK(strstr(r.error.text, "old-token") == NULL);
     tear_down();
 }
+
+/* Whatever the status, and whenever the service would be asked again. */
+TEST(a_password_that_is_refused_with_a_time_to_wait_is_not_sent_again)
+{
+    struct profile profile;
+
+    set_up();
+    cache_with_source("echo secret");
+    refuse_token();
+    answer_after(503, "{\"success\":false,\"message\":\"Invalid credentials\"}", 2);
+    expect_done(RESULT_TEMPORARY, 3);
+    CHECK_INT(pauses, 0);
+    profile = cached();
+    CHECK(profile_login_was_refused(&profile));
+    profile_clear(&profile);
+    tear_down();
+}
+
+static void let_theirs_be_refused(void)
+{
+    cache_token("old-token", now + 1000,
+                ",\"password_command\":\"echo secret\",\"unattended_login\":\"refused\","
+                "\"unattended_login_at\":5");
+}
+
+TEST(a_password_that_another_process_was_refused_meanwhile_is_not_sent)
+{
+    set_up();
+    cache_with_source("echo secret");
+    begin();
+    no_answer(REQUEST_LOST, RESULT_TEMPORARY);
+    expect_login(LOGIN_BODY);
+    answer_after(429, "", 2);
+    at_pause = let_theirs_be_refused;
+    expect_done(RESULT_NO_TOKEN, 2);
+    CHECK_INT(pauses, 1);
+    expect_text("the remembered password was refused");
+    tear_down();
+}
