@@ -139,6 +139,9 @@ enum result cache_lock_by(struct cache *cache, int64_t deadline_ms, struct error
 
 void cache_unlock(struct cache *cache)
 {
+    /* Not by closing it alone: a command that another thread has just begun may still have it. */
+    if (cache->locked)
+        flock(cache->lock_fd, LOCK_UN);
     fd_close(&cache->lock_fd);
     cache->locked = false;
 }

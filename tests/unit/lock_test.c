@@ -72,6 +72,24 @@ TEST(one_process_at_a_time_has_the_lock)
     tear_down();
 }
 
+/* As a command that another worker begins at that moment does, until it is another program. */
+TEST(a_lock_is_let_go_whoever_has_its_descriptor_too)
+{
+    struct cache other;
+    int copy;
+
+    set_up();
+    open_cache();
+    CHECK_INT(cache_open(&other, "default", NULL, &error), RESULT_OK);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    copy = dup(cache.lock_fd);
+    cache_unlock(&cache);
+    CHECK_INT(cache_lock(&other, &error), RESULT_OK);
+    close(copy);
+    cache_close(&other);
+    tear_down();
+}
+
 TEST(profiles_do_not_share_a_lock)
 {
     struct cache other;
