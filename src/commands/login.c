@@ -42,20 +42,25 @@ static enum result read_before(struct login *login)
     return login->r.error.result = RESULT_OK;
 }
 
-static enum result ask_email(struct login *login)
+/* A person's time does not count. */
+static enum result ask_person(struct login *login, const char *prompt, bool echo,
+                              struct buffer *answer)
 {
     int64_t asked_ms = clock_monotonic_ms();
+    enum result result = source_ask(prompt, echo, answer, &login->r.error);
 
-    if (source_ask("Login ID (e-mail): ", true, &login->email, &login->r.error) != RESULT_OK) {
-        if (login->r.error.result == RESULT_USAGE)
-            error_set(&login->r.error, RESULT_USAGE,
-                      "no login ID: give --email, or log in at a terminal");
-        return login->r.error.result;
-    }
-    if (login->email.len == 0)
-        return error_set(&login->r.error, RESULT_USAGE, "no login ID was given");
     login->r.deadline_ms += clock_monotonic_ms() - asked_ms;
-    return RESULT_OK;
+    return result;
+}
+
+static enum result ask_email(struct login *login)
+{
+    enum result result = ask_person(login, "Login ID (e-mail): ", true, &login->email);
+
+    if (result == RESULT_USAGE || (result == RESULT_OK && login->email.len == 0))
+        return error_set(&login->r.error, RESULT_USAGE,
+                         "no login ID was given: give --email, or log in at a terminal");
+    return result;
 }
 
 static enum result find_email(struct login *login)
@@ -102,17 +107,6 @@ static enum result read_password_file(struct login *login, const char *path)
     return RESULT_OK;
 }
 
-static enum result run_password_command(struct login *login, const char *command)
-{
-    enum result result = source_run(command, "the password command", login->r.cache.name,
-                                    login->r.deadline_ms, &login->password, &login->r.error);
-
-    return result != RESULT_OK
-               ? result
-               : source_check(&login->password, "the output of the password command",
-                              &login->r.error);
-}
-
 /* A remembered source is another's if the account or the host is another. */
 static bool is_same_account(const struct login *login)
 {
@@ -135,10 +129,8 @@ static enum result ask_password(struct login *login)
     char *prompt = mem_format("Password of %s at %s%s: ", login->wish.email, host,
                               was_refused ? " (the remembered one was refused)" : "");
     char when[CLOCK_TEXT_SIZE];
-    int64_t asked_ms = clock_monotonic_ms();
-    enum result result = source_ask(prompt, false, &login->password, &login->r.error);
+    enum result result = ask_person(login, prompt, false, &login->password);
 
-    login->r.deadline_ms += clock_monotonic_ms() - asked_ms;
     mem_free(prompt);
     mem_free(host);
     if (result == RESULT_USAGE && was_refused) {
@@ -156,7 +148,7 @@ static enum result ask_password(struct login *login)
     if (decide_pause_s(&login->r.profile, clock_epoch_s()) > 0)
         msg_warn("the service asked to be left alone until %s",
                  clock_format(login->r.profile.retry_at, when));
-    return source_check(&login->password, "the password", &login->r.error);
+    return RESULT_OK;
 }
 
 static enum result choose_password(struct login *login)
@@ -167,65 +159,54 @@ static enum result choose_password(struct login *login)
      * Without the cache a refusal could not be noted. */
     bool may_use_remembered = !o->forget_source && !o->no_cache && is_same_account(login) &&
                               !is_guarded(login);
+    const char *what = "the password";
+    enum result result;
 
     login->wish.password = &login->password;
     if (o->password_stdin) {
-        static const char what[] = "the password on stdin";
-
-        if (source_read(STDIN_FILENO, SOURCE_LINE, what, login->r.deadline_ms, &login->password,
-                        &login->r.error) != RESULT_OK)
-            return login->r.error.result;
-        return source_check(&login->password, what, &login->r.error);
-    }
-    if (o->password_file != NULL)
+        what = "the password on stdin";
+        result = source_read(STDIN_FILENO, SOURCE_LINE, what, login->r.deadline_ms,
+                             &login->password, &login->r.error);
+    } else if (o->password_file != NULL) {
         return read_password_file(login, o->password_file);
-    if (o->password_command != NULL) {
+    } else if (o->password_command != NULL) {
         login->wish.password_command = o->password_command;
-        return run_password_command(login, o->password_command);
+        what = "the output of the password command";
+        result = source_run(o->password_command, "the password command", login->r.cache.name,
+                            login->r.deadline_ms, &login->password, &login->r.error);
+    } else if (may_use_remembered &&
+               (before->password_command != NULL || before->password_file != NULL)) {
+        login->wish.password = NULL; /* the renewal finds it */
+        return RESULT_OK;
+    } else {
+        result = ask_password(login);
     }
-    if (!may_use_remembered || (before->password_command == NULL && before->password_file == NULL))
-        return ask_password(login);
-    login->wish.password = NULL; /* the renewal finds it */
-    return RESULT_OK;
+    return result == RESULT_OK ? source_check(&login->password, what, &login->r.error) : result;
 }
 
 /* command: NULL for stdin. */
 static enum result find_token(struct login *login, const char *command)
 {
+    const char *what = command == NULL ? "the token on stdin" : "the output of the token command";
+    enum result result;
+
     login->wish.goal = RENEW_GOAL_IMPORT;
     login->wish.token = &login->token;
     login->wish.email = login->options->email;
     login->wish.password_command = login->options->password_command;
+    login->wish.token_command = login->token_command = mem_copy(command);
     if (login->options->password_file != NULL &&
         remember_file(login, login->options->password_file) != RESULT_OK)
         return login->r.error.result;
-    if (command == NULL) {
-        if (source_read(STDIN_FILENO, SOURCE_ALL, "the token on stdin", login->r.deadline_ms,
-                        &login->token, &login->r.error) != RESULT_OK)
-            return login->r.error.result;
-        return token_clean(&login->token, "the token on stdin", &login->r.error);
-    }
-    login->wish.token_command = login->token_command = mem_copy(command);
-    if (source_run(command, "the token command", login->r.cache.name, login->r.deadline_ms,
-                   &login->token, &login->r.error) != RESULT_OK)
-        return login->r.error.result;
-    if (token_clean(&login->token, "the output of the token command", &login->r.error) != RESULT_OK)
-        return login->r.error.result =
-                   RESULT_LOCAL; /* a source that failed, no call that is wrong */
-    return RESULT_OK;
-}
-
-static enum result check_options(const struct options *o, struct error *error)
-{
-    bool has_source = o->password_stdin || o->password_file != NULL || o->password_command != NULL;
-
-    if (o->token_stdin && (o->password_stdin || o->token_command != NULL))
-        return error_set(error, RESULT_USAGE,
-                         "--token-stdin goes with neither --password-stdin nor --token-command");
-    if (o->token_command != NULL && has_source)
-        return error_set(error, RESULT_USAGE,
-                         "a profile with a --token-command has no password source");
-    return RESULT_OK;
+    result = command == NULL ? source_read(STDIN_FILENO, SOURCE_ALL, what, login->r.deadline_ms,
+                                           &login->token, &login->r.error)
+                             : source_run(command, "the token command", login->r.cache.name,
+                                          login->r.deadline_ms, &login->token, &login->r.error);
+    if (result == RESULT_OK)
+        result = token_clean(&login->token, what, &login->r.error);
+    if (result == RESULT_USAGE && command != NULL)
+        return login->r.error.result = RESULT_LOCAL; /* a source failed, the call was right */
+    return result;
 }
 
 static void tell(const struct renewal *r)
@@ -290,21 +271,23 @@ int cmd_login(const struct options *options)
         .token = BUFFER(CHILD_LINE_MAX),
     };
     const char *token_command = options->token_command;
-    struct error error;
+    bool has_source = options->password_stdin || options->password_file != NULL ||
+                      options->password_command != NULL;
     enum result result;
     int code;
 
-    if (check_options(options, &error) != RESULT_OK)
-        return command_fail(&error);
+    if (options->token_stdin && (options->password_stdin || token_command != NULL))
+        return command_misuse(
+            "--token-stdin goes with neither --password-stdin nor --token-command");
+    if (token_command != NULL && has_source)
+        return command_misuse("a profile with a --token-command has no password source");
     signals_catch(); /* a password command must not outlive us */
     login.wish.goal = RENEW_GOAL_LOGIN;
     login.wish.no_cache = options->no_cache;
     login.wish.forget_source = options->forget_source;
     renew_begin(&login.r, &login.wish, command_profile(options), options->file);
     result = read_before(&login);
-    if (token_command == NULL && options->email == NULL && !options->password_stdin &&
-        options->password_file == NULL && options->password_command == NULL &&
-        !options->forget_source)
+    if (token_command == NULL && options->email == NULL && !has_source && !options->forget_source)
         token_command = login.r.profile.token_command;
     if (result == RESULT_OK && (options->token_stdin || token_command != NULL)) {
         result = find_token(&login, options->token_stdin ? NULL : token_command);

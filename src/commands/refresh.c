@@ -261,10 +261,10 @@ static int refresh_all(const struct options *options)
 
 int cmd_refresh(const struct options *options)
 {
-    if (options->all && (options->profile_is_flag || options->file_is_flag || options->print))
-        return command_misuse("--all goes with none of --profile, --file and --print");
-    if (options->all && (options->api_url_is_flag || options->rejected_stdin))
-        return command_misuse("--all goes with neither --api-url nor --rejected-stdin");
+    if (options->all && (options->profile_is_flag || options->file_is_flag || options->print ||
+                         options->api_url_is_flag || options->rejected_stdin))
+        return command_misuse("--all goes with none of --profile, --file, --print, --api-url and "
+                              "--rejected-stdin");
     if (options->rejected_stdin && options->dry_run)
         return command_misuse("--rejected-stdin does not go with --dry-run");
     if (options->print && options->json)
