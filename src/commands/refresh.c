@@ -48,12 +48,6 @@ static bool is_bearable(const struct options *options, const struct renewal *r)
            profile_ttl_s(&r->profile, clock_epoch_s()) > options->complain_below_s;
 }
 
-static const char *const plan_ids[] = {
-    [RENEW_PLAN_KEEP] = "keep",     [RENEW_PLAN_EXCHANGE] = "refresh",
-    [RENEW_PLAN_LOG_IN] = "log_in", [RENEW_PLAN_COMMAND] = "run_token_command",
-    [RENEW_PLAN_WAIT] = "wait",     [RENEW_PLAN_NONE] = "fail",
-};
-
 static struct cJSON *refresh_json(const struct renewal *r, enum result result)
 {
     const char *action = result == RESULT_OK ? actions[r->outcome.action].id : "failed";
@@ -63,7 +57,7 @@ static struct cJSON *refresh_json(const struct renewal *r, enum result result)
     bool foretold = r->outcome.why != NULL; /* nothing was done, nothing failed */
 
     json_set_string(json, "action", foretold ? NULL : action);
-    json_set_string(json, "would", foretold ? plan_ids[r->outcome.plan] : NULL);
+    json_set_string(json, "would", foretold ? decide_plan_names[r->outcome.plan].id : NULL);
     json_set_string(json, "reason", r->outcome.why);
     command_json_result(json, result, foretold ? NULL : error);
     return json;
@@ -74,7 +68,7 @@ static enum result print_plan(const struct renewal *r, enum result result)
     bool lasts = profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
     char expiry[COMMAND_EXPIRY_SIZE];
     char *line = mem_format("%s: would %s: %s%s%s%s", r->cache.name,
-                            decide_plan_name(r->outcome.plan), r->outcome.why,
+                            decide_plan_names[r->outcome.plan].words, r->outcome.why,
                             lasts ? " (it lasts " : "",
                             lasts ? command_expiry(&r->profile, expiry) : "", lasts ? ")" : "");
     int code = command_print(line);

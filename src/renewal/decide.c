@@ -25,20 +25,15 @@ int64_t decide_pause_s(const struct profile *profile, int64_t now)
     return profile->retry_at - now;
 }
 
-const char *decide_plan_name(enum renew_plan plan)
-{
-    static const char *const names[] = {
-        [RENEW_PLAN_KEEP] = "keep the token",
-        [RENEW_PLAN_EXCHANGE] = "refresh the token",
-        [RENEW_PLAN_LOG_IN] = "log in with the remembered password",
-        [RENEW_PLAN_IMPORT] = "take the token",
-        [RENEW_PLAN_COMMAND] = "run the token command",
-        [RENEW_PLAN_WAIT] = "send nothing",
-        [RENEW_PLAN_NONE] = "fail",
-    };
-
-    return names[plan];
-}
+const struct plan_name decide_plan_names[] = {
+    [RENEW_PLAN_KEEP] = {"keep", "keep the token"},
+    [RENEW_PLAN_EXCHANGE] = {"refresh", "refresh the token"},
+    [RENEW_PLAN_LOG_IN] = {"log_in", "log in with the remembered password"},
+    [RENEW_PLAN_IMPORT] = {"import", "take the token"},
+    [RENEW_PLAN_COMMAND] = {"run_token_command", "run the token command"},
+    [RENEW_PLAN_WAIT] = {"wait", "send nothing"},
+    [RENEW_PLAN_NONE] = {"fail", "fail"},
+};
 
 void decide_note_failed_login(struct profile *profile, int64_t now)
 {

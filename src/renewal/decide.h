@@ -12,7 +12,9 @@ enum renew_plan decide(const struct profile *profile, const struct renew_wish *w
                        const char **why);
 
 /* What to do, as it goes on after "would": "refresh the token". */
-const char *decide_plan_name(enum renew_plan plan);
+extern const struct plan_name {
+    const char *id, *words; /* in JSON, and to a person */
+} decide_plan_names[RENEW_PLAN_NONE + 1];
 
 /* Nothing is to be sent for so many seconds: what the profile remembers of it, and how much of that
  * is left. Never longer than was noted, or than a day, also after the clock was set. */

@@ -238,7 +238,7 @@ static enum result go(struct renewal *r)
     if (r->wish->dry_run)
         return foretell(r, plan, why);
     if (r->wish->goal == RENEW_GOAL_FRESH)
-        msg_verbose("%s: %s: %s", r->cache.name, decide_plan_name(plan), why);
+        msg_verbose("%s: %s: %s", r->cache.name, decide_plan_names[plan].words, why);
     if (plan == RENEW_PLAN_KEEP)
         return keep(r);
     if (plan == RENEW_PLAN_NONE)
