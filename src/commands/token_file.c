@@ -106,21 +106,15 @@ void token_file_close(struct token_file *file)
     *file = (struct token_file){.lock_fd = -1};
 }
 
-/* .BASE.exec.HEX; base NULL: of any profile's cache. */
-static bool is_lock_name(const char *name, const char *base)
+/* .BASE.exec.HEX, where BASE ends so. */
+static bool is_lock_name(const char *name, const char *base_end)
 {
-    size_t len = strlen(name), tail = strlen(INFIX) + DIGITS;
-    const char *infix;
+    size_t len = strlen(name), tail = strlen(INFIX) + DIGITS, end_len = strlen(base_end);
+    const char *infix = len > end_len + tail ? name + len - tail : NULL;
 
-    if (name[0] != '.' || len <= 1 + tail)
-        return false;
-    infix = name + len - tail;
-    if (strncmp(infix, INFIX, strlen(INFIX)) != 0 ||
-        strspn(infix + strlen(INFIX), "0123456789abcdef") != DIGITS)
-        return false;
-    if (base == NULL)
-        return infix - name > 5 && strncmp(infix - 5, ".json", 5) == 0;
-    return strlen(base) == (size_t)(infix - name - 1) && strncmp(name + 1, base, strlen(base)) == 0;
+    return name[0] == '.' && infix != NULL && strncmp(infix - end_len, base_end, end_len) == 0 &&
+           strncmp(infix, INFIX, strlen(INFIX)) == 0 &&
+           strspn(infix + strlen(INFIX), "0123456789abcdef") == DIGITS;
 }
 
 static void remove_if_dead(const char *dir, const char *name)
@@ -133,13 +127,13 @@ static void remove_if_dead(const char *dir, const char *name)
     token_file_close(&left);
 }
 
-static void sweep(const char *dir_path, const char *base)
+static void sweep(const char *dir_path, const char *base_end)
 {
     DIR *dir = opendir(dir_path);
     struct dirent *entry;
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (is_lock_name(entry->d_name, base))
+        if (is_lock_name(entry->d_name, base_end))
             remove_if_dead(dir_path, entry->d_name);
     }
     if (dir != NULL)
@@ -158,6 +152,6 @@ void token_file_sweep_all(void)
     char *dir = cache_directory(&ignored);
 
     if (dir != NULL)
-        sweep(dir, NULL);
+        sweep(dir, ".json");
     mem_free(dir);
 }

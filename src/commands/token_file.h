@@ -27,7 +27,8 @@ enum result token_file_write(struct token_file *file, const char *token,
                              struct error *error) MUST_CHECK;
 void token_file_close(struct token_file *file);
 
-/* Removes what dead keepers of this cache left. Nothing for a cache that cache_open refused. */
+/* Removes what dead keepers of this cache, or one whose name ends so, left. Nothing for a cache
+ * that cache_open refused. */
 void token_file_sweep(const struct cache *cache);
 /* The same for all caches in the directory of profiles; those that are links to elsewhere are for
  * token_file_sweep. */
