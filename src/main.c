@@ -213,14 +213,13 @@ static int cmd_version(const struct options *options)
 /* Operands are not repeated in messages: one may be a password that was typed there. */
 static int check_operands(const struct command *command, const struct options *options)
 {
-    if (options->operand_count < command->least_operands)
-        msg_error("%s needs %s (see servetel-auth %s --help)", command->name, command->operands,
-                  command->name);
-    else if (command->most_operands >= 0 && options->operand_count > command->most_operands)
-        msg_error("%s takes no further argument (see servetel-auth %s --help)", command->name,
-                  command->name);
-    else
+    int count = options->operand_count;
+    bool few = count < command->least_operands;
+
+    if (!few && (command->most_operands < 0 || count <= command->most_operands))
         return 0;
+    msg_error("%s %s%s (see servetel-auth %s --help)", command->name, few ? "needs " : "takes no ",
+              few ? command->operands : "further argument", command->name);
     return result_exit_code(RESULT_USAGE);
 }
 
