@@ -66,3 +66,22 @@ doubt() {
     token_works "$output"
     assert_requests 1 refresh
 }
+
+pause_is_noted() {
+    [ "$(cached .retry_at)" != null ]
+}
+
+@test "a token that is another host's when its turn comes is not printed for the one that was named" {
+    local status=0
+    login
+    make_stale
+    server_script refresh '{"status":429,"headers":{"Retry-After":"3"}}'
+    background servetel-auth show # SERVETEL_API_URL names the host
+    retry_until 10 pause_is_noted
+    cache_edit ".api_url = \"https://other.example/v1\" | .access_token = \"elsewhere\" |
+                .expires_at += 3000 | del(.retry_at, .retry_noted_at)"
+    wait "$BG_PID" || status=$?
+    assert_equal "$status" 2
+    assert_equal "$(<"$BG_OUT")" ''
+    [[ "$(<"$BG_ERR")" == *"is for https://other.example/v1 and is not sent to"* ]]
+}

@@ -214,8 +214,9 @@ static enum result make_fresh(const struct options *options, struct renewal *r, 
 
     if (result == RESULT_OK && options->min_ttl_s != OPTION_UNSET)
         return check_promise(r, options->min_ttl_s, &r->error);
-    if (result == RESULT_OK || result == RESULT_INTERRUPTED || !old_will_do || r->outcome.spent ||
-        profile_ttl_s(&r->profile, clock_epoch_s()) == 0)
+    /* (RESULT_USAGE: it is another host's by now.) */
+    if (result == RESULT_OK || result == RESULT_INTERRUPTED || result == RESULT_USAGE ||
+        !old_will_do || r->outcome.spent || profile_ttl_s(&r->profile, clock_epoch_s()) == 0)
         return result;
     msg_warn("%s: using the old token, which still lasts", r->error.text);
     return RESULT_OK;

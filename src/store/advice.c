@@ -64,7 +64,8 @@ char *advice_refused_password(const char *name, const char *path, const struct p
 
 enum result advice_append_owner(struct error *error, const char *path)
 {
-    bool denied = errno == EACCES;
+    int number = errno;
+    bool denied = number == EACCES;
     char *there = mem_copy(path), *word, *slash;
     struct stat st;
 
@@ -81,5 +82,6 @@ enum result advice_append_owner(struct error *error, const char *path)
             word, (unsigned long)st.st_uid, (unsigned long)geteuid(), word);
     mem_free(word);
     mem_free(there);
+    errno = number;
     return error->result;
 }

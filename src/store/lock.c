@@ -80,13 +80,17 @@ static enum result try_lock(const char *path, int *fd, struct error *error)
 enum result lock_file(const char *path, int flags, int *fd, struct error *error)
 {
     enum result result = open_lock(path, flags, fd, error);
+    int number;
 
-    if (result == RESULT_OK)
-        result = try_lock(path, fd, error);
+    if (result != RESULT_OK)
+        return result;
+    result = try_lock(path, fd, error);
+    number = errno; /* says why; the caller tells it */
     if (result == RESULT_LOCAL && (flags & O_EXCL) != 0)
         unlink(path); /* nobody else's */
     if (result != RESULT_OK)
         fd_close(fd);
+    errno = number;
     return result;
 }
 

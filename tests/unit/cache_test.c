@@ -813,3 +813,21 @@ TEST(no_descriptor_is_left_open_or_inherited)
     CHECK_INT(count_fds(during), count);
     tear_down();
 }
+
+/* The reason is that of what failed, not of what was tidied up after it. */
+TEST(why_nothing_can_be_prepared_is_said)
+{
+    struct rlimit all, few;
+
+    set_up();
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK(getrlimit(RLIMIT_NOFILE, &all) == 0);
+    few = all;
+    few.rlim_cur = (rlim_t)dup(STDIN_FILENO) + 1; /* the directory's, and no other */
+    close((int)few.rlim_cur - 1);
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    check_local(cache_prepare(&cache, 100, &error), "Too many open files");
+    CHECK(setrlimit(RLIMIT_NOFILE, &all) == 0);
+    tear_down();
+}
