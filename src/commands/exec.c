@@ -413,8 +413,7 @@ int cmd_exec(const struct options *options)
     struct renewal r;
 
     if (options->signal != NULL && number == 0)
-        return command_misuse(
-            "--signal: no such signal: give one such as HUP or USR1, or a number");
+        return command_misuse("--signal: no such signal: give HUP, USR1, ... or a number");
     if (options->signal != NULL && !options->keep_fresh)
         return command_misuse("--signal goes with --keep-fresh");
     unsetenv("SERVETEL_TOKEN_FILE"); /* another exec's, in which this one runs */
