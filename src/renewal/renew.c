@@ -112,7 +112,7 @@ static enum result write_profile(struct renewal *r, bool *stored, struct error *
     enum result result = cache_write(&r->cache, text, stored, error);
 
     mem_free(text);
-    return result == RESULT_OK ? cache_sync(&r->cache, error) : result;
+    return result;
 }
 
 /* A token that is stored, though perhaps not on the disk, is the one to use. */

@@ -6,7 +6,7 @@
  *     cache_lock, cache_read             one process at a time from here on (lock.h)
  *     cache_prepare                      temporary file beside the target, room reserved
  *     (the request)                      only now, since a refresh spends the old token
- *     cache_write, cache_sync            write, fsync, close, rename; fsync the directory
+ *     cache_write                        write, fsync, close, rename; fsync the directory
  *     cache_close                        drops what was prepared, lets the lock go
  *
  * So a full disk, a read-only directory, a mount point or an immutable file shows before anything
@@ -82,8 +82,6 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
  * and what is at the path now is another file). */
 enum result cache_write(struct cache *cache, const char *text, bool *stored,
                         struct error *error) MUST_CHECK;
-/* The directory's way to the disk; one call does for all caches in the same directory. */
-enum result cache_sync(struct cache *cache, struct error *error) MUST_CHECK;
 /* Removes the temporary files of dead processes. */
 enum result cache_sweep(const struct cache *cache, struct error *error) MUST_CHECK;
 /* The name of the n-th, in wiped memory. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cache.h's writing half: prepare, write, sync. */
+/* cache.h's writing half: prepare and write. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -145,12 +145,6 @@ static bool is_at(const struct stat *st, int found, const struct stat *there)
     return found == 0 && st->st_ino == there->st_ino && st->st_dev == there->st_dev;
 }
 
-static enum result unsure(const struct cache *cache, int number, struct error *error)
-{
-    return error_set(error, RESULT_LOCAL, "'%s' is written, but perhaps not to the disk: %s",
-                     cache->path, strerror(number));
-}
-
 enum result cache_write(struct cache *cache, const char *text, bool *stored, struct error *error)
 {
     size_t len = strlen(text);
@@ -187,17 +181,17 @@ enum result cache_write(struct cache *cache, const char *text, bool *stored, str
     if (close(cache->temp_fd) < 0 && errno != EINTR)
         failed = errno;
     cache->temp_fd = -1;
+    if (FD_RETRY(fsync(cache->dir_fd)) < 0)
+        failed = errno;
     if (!is_at(&st, stat(cache->path, &there), &there))
         return error_set(error, RESULT_LOCAL,
                          "the new token is written, but '%s' is another file now: it or its "
                          "directory was moved or replaced meanwhile",
                          cache->path);
-    return failed != 0 ? unsure(cache, failed, error) : RESULT_OK;
-}
-
-enum result cache_sync(struct cache *cache, struct error *error)
-{
-    return FD_RETRY(fsync(cache->dir_fd)) < 0 ? unsure(cache, errno, error) : RESULT_OK;
+    if (failed != 0)
+        return error_set(error, RESULT_LOCAL, "'%s' is written, but perhaps not to the disk: %s",
+                         cache->path, strerror(failed));
+    return RESULT_OK;
 }
 
 void cache_abandon(struct cache *cache)

@@ -490,7 +490,6 @@ TEST(what_is_written_replaces_the_file_whole)
     CHECK_STR(get(at("default.json")), "{\"version\":1}");
     CHECK(stat(at("default.json"), &st) == 0 && st.st_size == 13);
     CHECK(!exists(TEMP));
-    CHECK_INT(cache_sync(&cache, &error), RESULT_OK);
     CHECK(cache.lock_fd >= 0);
     tear_down();
 }
@@ -521,7 +520,6 @@ TEST(it_can_be_written_again_and_again)
         snprintf(text, sizeof text, "turn %d", i);
         lock_and_prepare(100);
         CHECK_INT(cache_write(&cache, text, &stored, &error), RESULT_OK);
-        CHECK_INT(cache_sync(&cache, &error), RESULT_OK);
         CHECK_STR(get(at("default.json")), text);
     }
     tear_down();
@@ -807,7 +805,6 @@ TEST(no_descriptor_is_left_open_or_inherited)
     CHECK(count_fds(during) > count);
     CHECK(memcmp(during, before, sizeof before) == 0);
     CHECK_INT(cache_write(&cache, VALID, &stored, &error), RESULT_OK);
-    CHECK_INT(cache_sync(&cache, &error), RESULT_OK);
     cache_close(&cache);
     cache_close(&cache);
     CHECK_INT(count_fds(during), count);
