@@ -36,9 +36,9 @@ note_arguments() {
     PATH="$HOME/counted:$PATH"
 }
 
-# turn_in_session HOST: a turn in the background, in a session of its own: a machine of its own.
+# turn_in_session HOST [--all]: a turn in the background, in a session of its own: a machine of its own.
 turn_in_session() {
-    SERVETEL_AUTH_DIR="$HOME/$1/shared" background setsid sh "$RECIPE" turn
+    SERVETEL_AUTH_DIR="$HOME/$1/shared" background setsid sh "$RECIPE" turn "${@:2}"
     SESSION=$BG_PID # background has started it as no leader of a group, so setsid does not fork
 }
 
@@ -175,6 +175,20 @@ two_hosts() {
     assert_done
     on b turn
     assert_done
+}
+
+# All profiles may take longer than the lock lasts unless it is kept: who comes meanwhile waits nevertheless.
+wait_for_turn() {
+    two_hosts
+    server_script refresh '{"delay":8}'
+    TURN_TIMEOUT=20 TURN_TTL=6 turn_in_session a --all
+    retry_until 20 has_requests refresh 3
+    on b turn --all
+    assert_done
+    is_gone "$SESSION" || retry_until 5 is_gone "$SESSION"
+    assert_equal "$(cat "$BG_ERR")" ''
+    assert_equal "$(refreshes_answered)" 4
+    assert_none_in_vain
 }
 
 # The holder is killed when its token is spent and the answer did not come.

@@ -41,7 +41,7 @@ engine_start() {
     engine_answers
 }
 
-engine_answers() { psql -XqAtc 'SELECT 1' >/dev/null 2>&1; }
+engine_answers() { psql -XqAt -U postgres -c 'SELECT 1' >/dev/null 2>&1; }
 
 engine_answers_or_ends() { engine_answers || is_gone "$ENGINE_PID"; }
 
@@ -70,10 +70,13 @@ setup_file() {
     PGPORT="$("$TESTS_PYTHON" -c \
         'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')"
     [ "${#AS[@]}" = 0 ] || chown postgres "$PG_DIR"
-    (cd / && "${AS[@]}" "$PG_BIN/initdb" -N -U servetel --auth=trust -D "$PG_DIR/data" >"$BATS_FILE_TMPDIR/initdb" 2>&1) ||
+    (cd / && "${AS[@]}" "$PG_BIN/initdb" -N -U postgres --auth=trust -D "$PG_DIR/data" >"$BATS_FILE_TMPDIR/initdb" 2>&1) ||
         { cat "$BATS_FILE_TMPDIR/initdb" >&2 && return 1; }
     engine_start || { cat "$BATS_FILE_TMPDIR/output" >&2 && return 1; }
-    sed -n 's/^# *\(CREATE TABLE .*\)/\1/p' "$RECIPE" | psql -Xq -v ON_ERROR_STOP=1 || return
+    # No more rights than the recipe needs.
+    psql -Xq -U postgres -c 'CREATE ROLE servetel LOGIN' -c 'CREATE ROLE reader LOGIN' \
+        -c 'GRANT CREATE ON SCHEMA public TO servetel' || return
+    sed -n 's/^# *\(\(CREATE TABLE\|GRANT\) .*\)/\1/p' "$RECIPE" | psql -Xq -v ON_ERROR_STOP=1 || return
     server_start
 }
 
@@ -108,14 +111,26 @@ teardown() {
 }
 
 @test "PostgreSQL: a token is in no statement, which a log could show" {
-    psql -Xqc "ALTER ROLE servetel SET log_statement = 'all'"
+    psql -Xq -U postgres -c "ALTER ROLE servetel SET log_statement = 'all'"
     share_login a
     on a turn
     assert_done
     published_works
-    psql -Xqc 'ALTER ROLE servetel RESET log_statement'
+    psql -Xq -U postgres -c 'ALTER ROLE servetel RESET log_statement'
     grep -q 'INSERT INTO servetel' "$BATS_FILE_TMPDIR/output"
     ! grep -qF "$(published default)" "$BATS_FILE_TMPDIR/output" || fail_with 'a token is in the log'
+}
+
+@test "PostgreSQL: a reader's role reads, and can do no more" {
+    share_login a
+    on a turn
+    assert_done
+    PGUSER=reader capture sh "$RECIPE" get default
+    assert_done
+    assert_stdout "$(published default)"
+    PGUSER=reader SERVETEL_PROFILE=default capture sh "$RECIPE" refused
+    assert_failed 3
+    assert_stderr_has 'permission denied'
 }
 
 @test "PostgreSQL: a stale password is sent once for all hosts, and told to each; put right, it is sent again" {
@@ -130,6 +145,10 @@ teardown() {
     be_late
 }
 
+@test "PostgreSQL: who comes while the lock is held waits, for longer than it lasts if it is kept" {
+    wait_for_turn
+}
+
 @test "PostgreSQL: a holder that is killed in its request is got over at once, by the remembered password" {
     be_killed_in_request
     # Its lock ends with its connection, not after 19 seconds.
@@ -140,7 +159,7 @@ teardown() {
     be_killed_before_publication
 }
 
-@test "PostgreSQL: a holder that is stopped for longer than its lock publishes nothing over what is newer" {
+@test "PostgreSQL: a holder that is stopped for longer than its lock is got over, and what it was about to publish is not" {
     be_stopped
 }
 

@@ -86,6 +86,10 @@ teardown() {
     be_late
 }
 
+@test "Redis: who comes while the lock is held waits, for longer than it lasts if it is kept" {
+    wait_for_turn
+}
+
 @test "Redis: a holder that is killed in its request is got over when its lock ends, by the remembered password" {
     be_killed_in_request
 }
@@ -94,7 +98,7 @@ teardown() {
     be_killed_before_publication
 }
 
-@test "Redis: a holder that is stopped for longer than its lock publishes nothing over what is newer" {
+@test "Redis: a holder that is stopped for longer than its lock is got over, and what it was about to publish is not" {
     be_stopped
 }
 

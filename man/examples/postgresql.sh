@@ -11,9 +11,11 @@
 #
 # Settings come from the environment or from the file below, exported: PGHOST, PGDATABASE, PGUSER, and
 # PGSSLMODE=verify-full with PGSSLROOTCERT, PGSSLCERT and PGSSLKEY, or PGPASSFILE. Not through a pooler
-# that gives each transaction another session. The table, made once by the role that renews:
+# that gives each transaction another session. The table, made once by the role that renews, and what
+# the role of the hosts that only read needs:
 #
 #   CREATE TABLE servetel (kind text, name text, value text NOT NULL, PRIMARY KEY (kind, name));
+#   GRANT SELECT ON servetel TO reader;
 #
 # In it: token and refused, by the profile's name. The lock is an advisory one of the session that runs
 # the turn, so it ends with the connection. Each directory of profiles has one, by the last part of

@@ -14,6 +14,8 @@
 # what it has confirmed: appendonly yes, appendfsync always, maxmemory-policy noeviction. A replica that
 # takes over may lack the last publication or the lock: that costs a renewal, and then a login.
 #
+# Rights: renewers ~servetel:* +get +set +del +eval +expire; readers ~servetel:token:* +get.
+#
 # In Redis: servetel:token:NAME, servetel:refused:NAME, and a lock for each directory of profiles,
 # servetel:lock: and the last part of SERVETEL_AUTH_DIR: the accounts can be divided, and hosts whose
 # directories have the same name share what is in it.
