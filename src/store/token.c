@@ -65,7 +65,7 @@ char *token_payload(const char *token)
     char *payload;
     size_t len;
 
-    if (to == NULL)
+    if (to == NULL || strcspn(from, "+/") < (size_t)(to - from)) /* base64url (RFC 7515, 2) */
         return NULL;
     from++;
     payload = mem_new((size_t)(to - from) + 1); /* more than the decoded text needs */
