@@ -470,9 +470,9 @@ def judge_stored(scenario, hit, what, status, is_kept, stderr):
     if hit is None or scenario.threads or what == "signal=KILL":
         return []  # of several profiles, each is at its own point
     if what.startswith("signal="):
-        # No refresh is begun when a signal was caught, and the answer of one that was sent is waited for. A login
-        # may be given up: it costs nothing but another one.
-        has_time = scenario.name == "refresh" or (hit.answered_before and hit.family != "send")
+        # Nothing is begun when a signal was caught, and the answer is waited for. A person's login may be given up: it
+        # costs nothing but another one.
+        has_time = scenario.name in ("refresh", "log-in-instead") or (hit.answered_before and hit.family != "send")
         return ["the token was given, and is lost"] if has_time and kinds != {"newest"} else []
     if not hit.answered_before:
         return []

@@ -141,6 +141,8 @@ enum result log_in(struct renewal *r)
         api_login(&request, profile_api_url(&r->profile, r->wish->api_url),
                   r->wish->email != NULL ? r->wish->email : r->profile.email,
                   buffer_text(password));
+        if (!is_attended(r)) /* unheard, it counts as one that failed */
+            request.grace_ms = API_GRACE_MS;
         result = step_send(r, &request, &reply);
         if (reply.fate == REQUEST_ANSWERED) {
             result = answered(r, &reply, &again);

@@ -20,10 +20,6 @@
 #define INDIA_OFFSET_S (5 * 3600 + 30 * 60)
 /* Longer than this is a mistake, or in the body a date in the wrong zone. */
 #define RETRY_AFTER_MAX_S 86400
-/* How long a signal waits for the answer to a refresh: the old token is spent. Most come within a
- * second, and who stops us, an init system or a person, waits longer than two before he does worse.
- */
-#define ANSWER_GRACE_MS 2000
 
 const char *api_scheme_name(enum api_scheme scheme)
 {
@@ -64,7 +60,7 @@ void api_refresh(struct request *request, const char *api_url, const char *token
                  enum api_scheme scheme)
 {
     request->url = endpoint(api_url, "/auth/refresh");
-    request->grace_ms = ANSWER_GRACE_MS;
+    request->grace_ms = API_GRACE_MS;
     request->authorization = mem_join(scheme == API_SCHEME_BEARER ? "Bearer " : "", token);
 }
 

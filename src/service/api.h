@@ -19,6 +19,11 @@ enum api_operation { API_LOGIN, API_REFRESH };
 /* The Authorization header of a refresh: the documented bare token, or "Bearer " before it. */
 enum api_scheme { API_SCHEME_UNKNOWN, API_SCHEME_RAW, API_SCHEME_BEARER };
 
+/* How long a signal waits for an answer that matters: to a refresh, which has spent the old token,
+ * or to an unattended login. Most come within a second, and who stops us, an init system or a
+ * person, waits longer than two before he does worse. */
+#define API_GRACE_MS 2000
+
 const char *api_scheme_name(enum api_scheme scheme); /* NULL for unknown */
 enum api_scheme api_scheme_of(const char *name);     /* unknown for NULL and anything else */
 

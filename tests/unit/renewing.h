@@ -130,6 +130,7 @@ static inline void check_request(const struct turn *turn, const struct request *
 
     CHECK((request->authorization != NULL) == is_refresh);
     CHECK((request->json != NULL) == !is_refresh);
+    CHECK((request->grace_ms > 0) == (is_refresh || wish.password == NULL));
     if (turn->url != NULL)
         CHECK_STR(request->url, turn->url);
     if (turn->text != NULL)
