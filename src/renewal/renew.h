@@ -13,7 +13,7 @@
  * again. What it waits for itself is short: a request, a command, a moment before a further try.
  *
  * A signal ends all waits; then nothing is begun, but what was answered is stored, and a refresh
- * that was sent has two seconds for its answer (api.c), because the old token is spent.
+ * or an unattended login that was sent has two seconds for its answer (api.h).
  *
  * A hook (on_change) runs after the token is stored and the lock let go; its failure is
  * RESULT_FAILED and the token stays stored.
