@@ -122,6 +122,7 @@ print(*(signal.Signals(n).name if n < signal.SIGRTMIN else n for n in map(int, s
 
 @test "^Z stops program and keeper, fg continues both, each once" {
     local by
+    [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'valgrind passes over a SIGTSTP that a program sends to itself'
     for by in '' 'timeout 60' setsid; do
         rm -f pid
         # shellcheck disable=SC2086
