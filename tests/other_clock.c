@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Preloaded: the clock of the wall is CLOCK_OFFSET seconds off. */
 #define _GNU_SOURCE
+/* Where time_t had 32 bits, a program of today calls functions of other names for it. */
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
+
+#if defined(__TIMESIZE) && __TIMESIZE == 32
+#define REAL "__clock_gettime64"
+#else
+#define REAL "clock_gettime"
+#endif
 
 static long offset(void)
 {
@@ -20,7 +29,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     int result;
 
     if (real == NULL) {
-        void *symbol = dlsym(RTLD_NEXT, "clock_gettime");
+        void *symbol = dlsym(RTLD_NEXT, REAL);
 
         memcpy(&real, &symbol, sizeof symbol);
     }
