@@ -10,6 +10,15 @@ load helper
 load profiles_helper
 load hosts_helper
 load etcd_helper
+load cache_tests_helper
+
+published() { sh "$RECIPE" get "$1"; }
+
+# How many etcd has done.
+transactions() {
+    curl -q -sS --noproxy '*' --max-time 20 "$ETCDCTL_ENDPOINTS/metrics" |
+        sed -n 's/^grpc_server_handled_total{grpc_code="OK",grpc_method="Txn".* //p'
+}
 
 setup_file() {
     have_etcd || return 0
@@ -72,6 +81,28 @@ teardown() { test_teardown; }
     assert_equal "$(refreshes_answered)" 900
 }
 
+# The manual's arithmetic (servetel-auth-hosts(7), SCALE); TEST_ACCOUNTS=1000 tries it at its size.
+@test "ten hosts: each account is renewed once and adopted nine times, for a GET each time and one PUT" {
+    local accounts="${TEST_ACCOUNTS:-20}" host before
+    before="$(transactions)"
+    make_profiles p "$accounts"
+    (umask 077 && mkdir h{0..9} && mv "$DIR" h0/shared && for host in h{1..9}; do cp -R h0/shared "$host/shared"; done)
+    export TURN_WAIT=600
+    for host in h{0..9}; do
+        on "$host" turn --all
+        assert_done "$host"
+        assert_stderr_empty
+        assert_equal "$(refreshes_answered)" "$accounts"
+    done
+    assert_equal $(($(transactions) - before)) $((11 * accounts + 10)) # and one for each turn's lock
+    assert_equal "$(server_stats refused)" 0
+    assert_requests 0 login
+    for host in h{1..9}; do
+        assert_equal "$(jq -r .access_token "$host"/shared/p*.json)" "$(jq -r .access_token h0/shared/p*.json)"
+    done
+    DIR=h9/shared assert_all_work
+}
+
 @test "a stale password is sent once for all hosts, and told to each; put right, it is sent again" {
     local host
     share_login a b c d e
@@ -104,20 +135,47 @@ teardown() { test_teardown; }
 }
 
 @test "without etcd nothing is sent, no password either, and it is told when the token is about to end" {
-    share_login a
-    server_reset
-    export ETCDCTL_ENDPOINTS=http://127.0.0.1:1 TURN_WAIT=1 TURN_MIN_TTL=2h
-    on a turn
-    assert_done
-    assert_stderr_empty
-    TURN_COMPLAIN_BELOW=2h on a turn
-    assert_failed 3
-    on a get default
-    [ "$status" -ne 0 ]
-    on a password default "$HOME/password"
+    do_without_engine ETCDCTL_ENDPOINTS=http://127.0.0.1:1
+}
+
+@test "by its certificate a host takes its turn, and whoever has none gets and changes nothing" {
+    local host certs="$HOME/certs"
+    make_certs "$certs"
+    export ETCDCTL_CACERT="$certs/root.pem"
+    printf 'export ETCDCTL_CERT=%q ETCDCTL_KEY=%q\n' "$certs/service.pem" "$certs/service.key" >etcd.conf
+    export SERVETEL_ETCD_CONF="$HOME/etcd.conf" TURN_MIN_TTL=2h
+    ETCDCTL_CERT="$certs/service.pem" ETCDCTL_KEY="$certs/service.key" etcd_start "$HOME/etcd" \
+        --cert-file "$certs/server.pem" --key-file "$certs/server.key" --client-cert-auth \
+        --trusted-ca-file "$certs/root.pem"
+    share_login a b
+    for host in a b a; do
+        on "$host" turn
+        assert_done "$host"
+        assert_stderr_empty
+    done
+    assert_equal "$(refreshes_answered)" 3
+    assert_none_in_vain
+    assert_equal "$(published default)" "$(jq -r .access_token a/shared/default.json)"
+
+    export SERVETEL_ETCD_CONF=/dev/null
+    on b get default
     [ "$status" -ne 0 ]
     assert_stdout_empty
-    assert_requests 0
+    TURN_WAIT=2 on b turn # the token lasts: another turn will do
+    assert_done
+    assert_equal "$(refreshes_answered)" 3
+}
+
+@test "a host whose clock is minutes or hours ahead spends nothing in vain, and is adopted from" {
+    be_ahead
+}
+
+@test "a host whose disk is full sends nothing, and the next one goes on at once" {
+    have_full_disk
+}
+
+@test "a host that was off for weeks takes what is published, and publishes nothing older" {
+    come_back
 }
 
 @test "a turn that is over neither renews nor publishes, and a reader gets what is published" {

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # Hosts that share accounts by one of the recipes as it is installed: what is the same whatever the engine. Load it
-# after helper. For the tests in here a file has the engine's functions: engine_stop, engine_go_on, published NAME.
+# after helper. For the tests in here a file has the engine's functions: published NAME, engine_stop, engine_go_on,
+# engine_fill and engine_free (its disk).
 # shellcheck disable=SC2034,SC2154 # variables of the tests' and of capture's
 # shellcheck disable=SC2009,SC2016 # the list is of one session; another shell's variables
 
@@ -267,4 +268,155 @@ break_engine() {
     assert_done
     assert_none_in_vain
     assert_equal "$(refreshes_answered)" $((before + 1))
+}
+
+# told WHAT: what it has cost.
+told() {
+    printf '# %s: %d spent in vain, %d logins\n' "$1" "$(server_stats refused)" $(($(count_requests login) - 1)) >&3
+}
+
+# next_second: what is made from now on is later by its nbf, which is in whole seconds.
+next_second() {
+    local now=$EPOCHSECONDS
+    while [ "$EPOCHSECONDS" = "$now" ]; do pause; done
+}
+
+# Ten minutes: no matter. 45: it finds tokens due that are not. Three hours: it finds all of them ended.
+be_ahead() {
+    local offset turns=0
+    local -x CLOCK_OFFSET
+    needs_other_clock
+    share_login a b
+    on a turn
+    assert_done
+    export TURN_MIN_TTL=20m
+    for offset in 600 2700 10800; do
+        next_second
+        LD_PRELOAD="$OTHER_CLOCK" CLOCK_OFFSET=$offset on b turn
+        assert_done "$offset"
+        [ "$offset" = 600 ] || turns=$((turns + 1))
+        assert_equal "$(refreshes_answered)" "$turns"
+        assert_none_in_vain
+        on a turn
+        assert_done "$offset"
+        assert_equal "$(published default)" "$(jq -r .access_token a/shared/default.json)"
+        assert_none_in_vain
+    done
+    # Whoever asks meanwhile has what is published, unless it is ended by its own clock, and is told so.
+    quietly login -p reader --token-command "sh '$RECIPE' get default"
+    LD_PRELOAD="$OTHER_CLOCK" CLOCK_OFFSET=600 capture servetel-auth refresh -p reader --quiet --print
+    assert_done
+    assert_stdout "$(published default)"
+    LD_PRELOAD="$OTHER_CLOCK" CLOCK_OFFSET=10800 capture servetel-auth refresh -p reader --quiet --print
+    assert_failed 5
+    assert_stderr_has "this host's clock"
+    # Set right, it thinks of nothing that it lasts for hours.
+    next_second
+    on b turn
+    assert_done
+    TURN_MIN_TTL=2h on a turn
+    assert_done
+    on b turn
+    assert_done
+    assert_equal "$(published default)" "$(jq -r .access_token b/shared/default.json)"
+    assert_none_in_vain
+    told 'clock ahead by 10 min, 45 min and 3 h'
+}
+
+# on_small_disk DIRECTORY OPTIONS COMMAND...: its directory is a tmpfs with what it had in it. In a subshell, whose pid
+# it keeps.
+on_small_disk() {
+    # shellcheck disable=SC2016 # for the inner shell
+    exec "${NAMESPACE[@]}" bash -c '
+        cd "$1" && exec 4<. && mount -t tmpfs -o "$2" none "$1" && cd "$1" && cp -pR /dev/fd/4/. . && exec 4<&- &&
+            shift 2 && exec "$@"' - "$@"
+}
+
+# Sets OTHER_CLOCK, a library to preload, or skips.
+needs_other_clock() {
+    [ -z "${ASAN_OPTIONS:-}${TSAN_OPTIONS:-}" ] || skip 'a sanitizer must be loaded before all others'
+    [ "$(uname)" = Linux ] || skip 'there is no preloading as on Linux'
+    OTHER_CLOCK="$BATS_TEST_TMPDIR/other_clock.so"
+    # shellcheck disable=SC2086 # it may have arguments
+    ${CC:-cc} -O1 -shared -fPIC -o "$OTHER_CLOCK" "$TESTS_DIR/other_clock.c" -ldl
+}
+
+# A host whose disk is full sends nothing, and gives the lock back; the next one goes on at once.
+have_full_disk() {
+    local before
+    needs_mounts
+    two_hosts
+    before="$(published default)"
+    capture on_small_disk "$PWD/a/shared" size=64k,mode=700 bash -c '
+        cat /dev/zero >filler 2>/dev/null
+        SERVETEL_AUTH_DIR="$PWD" exec sh "$RECIPE" turn'
+    assert_failed 7
+    assert_stderr_has 'No space left'
+    assert_equal "$(refreshes_answered)" 2
+    assert_equal "$(published default)" "$before"
+    SINCE=$(date +%s%N)
+    recovers b "a host's disk full"
+    assert_equal "$(refreshes_answered)" 3
+    on a turn # the disk is as it was
+    assert_done
+    assert_none_in_vain
+}
+
+has_own_disk() { [[ "$(ps -o args= -p "$1")" == sleep* ]]; }
+
+# give_own_disk DIRECTORY SIZE: sets ON_DISK, which starts a command there, and FILLER, what takes its room.
+give_own_disk() {
+    background on_small_disk "$1" "size=$2" sleep 600 # whoever ends, the disk stays
+    retry_until 10 has_own_disk "$BG_PID"
+    ON_DISK=(nsenter --target "$BG_PID" --mount)
+    [ "${#NAMESPACE[@]}" = 2 ] || ON_DISK+=(--user --preserve-credentials)
+    FILLER="/proc/$BG_PID/root$1/filler"
+}
+
+fill_disk() { cat /dev/zero >"$FILLER" 2>/dev/null || true; }
+
+# Full while a renewal is under way: what cannot be published then is as soon as there is room.
+fill_engine_disk() {
+    two_hosts
+    server_script refresh '{"delay":1}'
+    turn_in_session a
+    retry_until 20 has_requests refresh 3
+    engine_fill
+    SINCE=$(date +%s%N)
+    retry_until 60 is_gone "$SESSION"
+    ! published_works || fail_with 'the disk was not full'
+    engine_free
+    recovers a "the engine's disk full"
+    assert_none_in_vain
+    on b turn
+    assert_done
+    assert_none_in_vain
+}
+
+# One that was off for weeks, with what was the newest token then, or with one that it could not publish any more.
+come_back() {
+    local publication
+    two_hosts
+    cp -R b/shared long_ago
+    for publication in "done" pending; do
+        next_second
+        on a turn
+        assert_done
+        rm -rf b/shared
+        cp -R long_ago b/shared
+        SERVETEL_AUTH_DIR="$HOME/b/shared" set_life $((-20 * 86400))
+        SERVETEL_AUTH_DIR="$HOME/b/shared" cache_edit ".publication = \"$publication\""
+        newest="$(published default)"
+        TURN_MIN_TTL=20m on b turn
+        assert_done "$publication"
+        assert_equal "$(published default)" "$newest"
+        assert_equal "$(jq -r .access_token b/shared/default.json)" "$newest"
+        assert_none_in_vain
+    done
+    next_second
+    on b turn # and it takes its turn like the others
+    assert_done
+    assert_equal "$(refreshes_answered)" 5
+    assert_none_in_vain
+    told 'a host back after 20 days'
 }

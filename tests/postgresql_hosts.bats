@@ -6,6 +6,7 @@
 load helper
 load profiles_helper
 load hosts_helper
+load cache_tests_helper
 
 # Debian keeps the server's programs out of PATH, one directory for each version.
 find_server() {
@@ -32,10 +33,12 @@ can_run() {
     "${AS[@]}" true 2>/dev/null
 }
 
+# engine_start [COMMAND...]: in front of it.
 engine_start() {
-    (cd / && exec "${AS[@]}" "$PG_BIN/postgres" -D "$PG_DIR/data" -k "$PG_DIR" -p "$PGPORT" \
+    (cd / && exec "$@" "${AS[@]}" "$PG_BIN/postgres" -D "$PG_DIR/data" -k "$PG_DIR" -p "$PGPORT" \
         -c listen_addresses=127.0.0.1 -c fsync=off) >>"$BATS_FILE_TMPDIR/output" 2>&1 </dev/null 3>&- &
     ENGINE_PID=$!
+    disown # whose end, by a kill, is no news
     echo "$ENGINE_PID" >"$BATS_FILE_TMPDIR/pid"
     retry_until 30 engine_answers_or_ends
     engine_answers
@@ -57,6 +60,27 @@ engine_signal() {
 
 engine_stop() { engine_signal STOP; }
 engine_go_on() { engine_signal CONT; }
+
+# Properly, for a copy of its directory: one that was killed leaves its pid there, and is believed to run for as long
+# as whoever is its parent by now has not noticed.
+engine_end() {
+    kill -INT "$(engine_pid)" # it ends its sessions; after TERM it would wait for them
+    retry_until 20 is_gone "$(engine_pid)"
+}
+
+# It ends rather than confirm what it cannot keep: its next 16 MiB of log have no room.
+engine_fill() {
+    fill_disk
+    while engine_answers; do
+        psql -Xq -U postgres -c 'SELECT pg_current_xact_id(), pg_switch_wal()' >/dev/null 2>&1 || true
+    done
+}
+
+engine_free() {
+    rm "$FILLER"
+    is_gone "$(engine_pid)" || engine_kill
+    engine_start "${ON_DISK[@]}"
+}
 
 published() { sh "$RECIPE" get "$1"; }
 
@@ -82,8 +106,7 @@ setup_file() {
 
 teardown_file() {
     if [ -e "$BATS_FILE_TMPDIR/pid" ]; then
-        kill -INT "$(engine_pid)" # it ends its sessions; after TERM it would wait for them
-        retry_until 20 is_gone "$(engine_pid)" || kill -KILL "$(engine_pid)"
+        engine_end || kill -KILL "$(engine_pid)"
     fi
     [ -z "${PG_DIR:-}" ] || rm -rf "$PG_DIR"
     [ -z "${SERVER_PID:-}" ] || server_stop
@@ -174,18 +197,45 @@ stop_for_seconds() {
 }
 
 # Its sessions see that it is gone and end; until they have, it is not started again.
-kill_and_start() {
+engine_kill() {
     local sessions pid
     sessions=$(ps -o pid= --ppid "$(engine_pid)")
     kill -KILL "$(engine_pid)"
-    for pid in $sessions; do
+    for pid in $(engine_pid) $sessions; do
         retry_until 20 is_gone "$pid"
     done
+}
+
+kill_and_start() {
+    engine_kill
     engine_start
 }
 
 @test "PostgreSQL: killed during a renewal and started again, it has what was published, and nothing was spent in vain" {
     break_engine 'PostgreSQL killed' kill_and_start
+}
+
+@test "PostgreSQL: a host whose clock is minutes or hours ahead spends nothing in vain, and is adopted from" {
+    be_ahead
+}
+
+@test "PostgreSQL: a host whose disk is full sends nothing, and the next one goes on at once" {
+    have_full_disk
+}
+
+@test "PostgreSQL: where its own disk is full, what could not be published is as soon as there is room" {
+    needs_mounts
+    [ "${#NAMESPACE[@]}" = 2 ] || skip 'PostgreSQL does not run as the root of a namespace'
+    engine_end
+    give_own_disk "$PG_DIR" 256m
+    engine_start "${ON_DISK[@]}"
+    fill_engine_disk
+    engine_end # not on that disk any more
+    engine_start
+}
+
+@test "PostgreSQL: a host that was off for weeks takes what is published, and publishes nothing older" {
+    come_back
 }
 
 @test "PostgreSQL: called wrongly the recipe says how" {

@@ -6,16 +6,19 @@
 load helper
 load profiles_helper
 load hosts_helper
+load cache_tests_helper
 
 have_redis() {
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null && command -v timeout >/dev/null
 }
 
+# engine_start [COMMAND...]: in front of it.
 engine_start() {
-    redis-server --port "${REDIS_OPTIONS##* }" --bind 127.0.0.1 --dir "$REDIS_DIR" --appendonly yes \
+    "$@" redis-server --port "${REDIS_OPTIONS##* }" --bind 127.0.0.1 --dir "$REDIS_DIR" --appendonly yes \
         --appendfsync always --save '' --daemonize no --pidfile '' \
         >>"$REDIS_DIR/output" 2>&1 </dev/null 3>&- &
     echo $! >"$REDIS_DIR/pid"
+    disown # whose end, by a kill, is no news
     retry_until 30 engine_answers
 }
 
@@ -31,6 +34,20 @@ engine_go_on() { kill -CONT "$(engine_pid)"; }
 engine_kill() {
     kill -KILL "$(engine_pid)"
     retry_until 10 is_gone "$(engine_pid)"
+}
+
+# It ends rather than confirm what it cannot keep.
+engine_fill() {
+    fill_disk
+    # More than what its file's last page has room for.
+    # shellcheck disable=SC2086 # words
+    redis-cli $REDIS_OPTIONS set filler "$(printf '%9000d' 0)" >/dev/null 2>&1 || true
+}
+
+engine_free() {
+    rm "$FILLER"
+    is_gone "$(engine_pid)" || engine_kill
+    engine_start "${ON_DISK[@]}"
 }
 
 published() { sh "$RECIPE" get "$1"; }
@@ -119,6 +136,28 @@ kill_and_start() {
 
 @test "Redis: killed during a renewal and started again, it has what was published, and nothing was spent in vain" {
     break_engine 'Redis killed' kill_and_start
+}
+
+@test "Redis: a host whose clock is minutes or hours ahead spends nothing in vain, and is adopted from" {
+    be_ahead
+}
+
+@test "Redis: a host whose disk is full sends nothing, and the next one goes on at once" {
+    have_full_disk
+}
+
+@test "Redis: where its own disk is full, what could not be published is as soon as there is room" {
+    needs_mounts
+    engine_kill
+    give_own_disk "$REDIS_DIR" 16m
+    engine_start "${ON_DISK[@]}"
+    fill_engine_disk
+    engine_kill # not on that disk any more
+    engine_start
+}
+
+@test "Redis: a host that was off for weeks takes what is published, and publishes nothing older" {
+    come_back
 }
 
 @test "Redis: what the manual has one host publish with, and the others read with, works as it stands" {
