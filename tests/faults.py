@@ -115,7 +115,8 @@ def read_trace(path, directory):
                 if call.family == "close":
                     places.pop(fd, None)
             calls.append(call)
-            if done and call.family == "send":
+            # Of several threads, one's call may come to its end in a later line.
+            if call.family == "send" and (done or text.endswith("<unfinished ...>")):
                 sent, answered = sent + 1, False  # there may be several requests
             answered = answered or (done and sent and call.family == "recv")
     return calls
@@ -394,7 +395,8 @@ def judge(world, scenario, fault, old):
     if any(len(tokens) > 1 or not scenario.cached for tokens in issued.values()):  # a new one was given
         broken += judge_stored(scenario, hit, what, status, is_kept, stderr)
     broken += judge_litter(world, scenario, hit, what)
-    broken += judge_next_run_once(world, scenario, is_kept)
+    was_cut_off = what.startswith("error=") and hit is not None and hit.family in ("send", "recv", "poll")
+    broken += judge_next_run_once(world, scenario, is_kept, was_cut_off)
     if broken:
         broken.append("status %s, said: %s" % (status, stderr.strip()))
     return hit is not None, broken
@@ -504,7 +506,7 @@ def judge_litter(world, scenario, hit, what):
     return ["litter: " + " ".join(left)]
 
 
-def judge_next_run_once(world, scenario, is_kept):
+def judge_next_run_once(world, scenario, is_kept, was_cut_off=False):
     """The next run knows only what it finds: in a quick round, each kind of it is tried once."""
     found = [scenario.name, repr(is_kept)]
     for directory, _, names in os.walk(world.directory):
@@ -520,7 +522,16 @@ def judge_next_run_once(world, scenario, is_kept):
         return []
     if world.is_quick:
         world.tried_kinds.add(kind)
-    return judge_next_run(world, scenario)
+    return judge_next_run(world, scenario, was_cut_off)
+
+
+def is_paused(world, profile):
+    """An unattended login that may have arrived was not answered: the next one is for later."""
+    try:
+        with open(world.cache(profile), encoding="utf-8") as file:
+            return json.load(file).get("unattended_login") == "failed"
+    except (OSError, ValueError):
+        return False
 
 
 def can_be_refreshed(world, scenario, profile):
@@ -531,14 +542,19 @@ def can_be_refreshed(world, scenario, profile):
         return False
 
 
-def judge_next_run(world, scenario):
+def judge_next_run(world, scenario, was_cut_off):
     broken = []
     if os.path.isdir(world.directory) and os.stat(world.directory).st_mode & 0o7777 != 0o700:
         broken.append("the directory's mode is %o" % (os.stat(world.directory).st_mode & 0o7777))
     for profile in scenario.profiles:
         can_refresh = can_be_refreshed(world, scenario, profile)
+        waits = was_cut_off and is_paused(world, profile)
         arguments = ["refresh"] if can_refresh else ["login", "--password-stdin", "-e", email_of(profile)]
         status, stderr = world.run(arguments + ["-p", profile])
+        if waits:
+            if status != 5 or "the last unattended login failed" not in stderr:
+                broken.append("a pause is noted, and not kept: status %s, said: %s" % (status, stderr.strip()))
+            continue
         if status != 0:
             broken.append("the next %s: status %s, said: %s" % (arguments[0], status, stderr.strip()))
             continue
