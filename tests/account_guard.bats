@@ -198,6 +198,31 @@ indian_time() {
     assert_stdout_has "if it is not this one, correct it at its source, or login --forget-source"
 }
 
+@test "a login with a password file or command of its own says nothing of the remembered one that was refused" {
+    local source
+    for source in stdin file command; do
+        server_config "{\"users\":{\"$EMAIL\":\"$PW\"},\"refresh_window\":1209600}"
+        rm -f "$HOME/pw"
+        remember
+        end_refresh_window
+        change_password
+        capture as_cron refresh
+        assert_failed 4
+        (umask 077 && printf '%s\n' "$NEW_PW" >"$HOME/new")
+        case $source in
+        stdin) try login --password-stdin <"$HOME/new" ;;
+        file) try login --password-file "$HOME/new" ;;
+        command) try login --password-command "cat '$HOME/new'" ;;
+        esac
+        assert_done
+        if [ "$source" = stdin ]; then
+            assert_stderr_has 'warning: the remembered password was refused on '
+        else
+            assert_stderr_lacks 'refused'
+        fi
+    done
+}
+
 @test "a remembered password that is refused in a person's login is noted too" {
     remember
     end_refresh_window

@@ -199,6 +199,16 @@ link_cache() {
     assert_refused 'chmod 600'
 }
 
+@test "a link that cannot be read is 7" {
+    needs_strace
+    mkdir -m 700 "$DIR"
+    ln -s nowhere "$CACHE"
+    # Of this path alone: a sanitizer reads the link to its own program.
+    capture strace -o /dev/null -P "$CACHE" -e trace=readlink,readlinkat -e inject=readlink,readlinkat:error=EIO \
+        servetel-auth show
+    assert_refused "cannot read the link '$CACHE': Input/output error"
+}
+
 # ------------------------------------------------------------------------------------------------------ --file
 
 @test "the lock of --file PATH is PATH without .json, plus .lock" {

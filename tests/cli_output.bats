@@ -290,6 +290,9 @@ EOT
     try_login wrong -v -e "$EMAIL"
     assert_failed 4
     assert_request_told 401
+    try_login "$PW" -v -e "$EMAIL" -p other --api-url http://127.0.0.1:1/v1 --retries 1
+    assert_failed 5
+    assert_stderr_has ': trying again'
     make_stale
     try show -v
     assert_done

@@ -104,10 +104,11 @@ token_file_works() { token_works "$(cat "$1")"; }
 @test "a service that answers 500 and 503 for a while is outlived as well" {
     server_config '{"ttl":4}'
     login
-    server_script refresh '{"status":503}' '{"status":500}'
+    server_script refresh '{"status":503}' '{"status":503}' '{"status":500}'
     keep_fresh sh -c "$WAITS"
     path="$(cat path)"
-    retry_until 40 has_requests refresh 3
+    retry_until 40 has_requests refresh 4
+    says "$BG_ERR" 'next try: in 5 s$' && says "$BG_ERR" 'next try: in 10 s$'
     retry_until 30 token_file_works "$path"
     kill -0 "$(cat started)"
 }

@@ -72,6 +72,18 @@ teardown() { test_teardown; }
     assert_stdout some-token
 }
 
+@test "--print prints a token that is stored, though perhaps not on the disk: 7" {
+    needs_strace
+    login
+    printf '%s\n' "$PW" >"$HOME/pw"
+    capture strace -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:error=EIO \
+        servetel-auth login -e "$EMAIL" --print --password-stdin <"$HOME/pw"
+    assert_status 7
+    assert_stdout "$(cached_token)"
+    token_works "$output"
+    assert_stderr_has 'Input/output error'
+}
+
 @test "--no-cache prints the token and makes no file and no directory" {
     printf '%s\n' "$PW" | servetel-auth login -e "$EMAIL" --password-stdin --no-cache >"$HOME/out"
     assert_equal "$(wc -l <"$HOME/out")" 1

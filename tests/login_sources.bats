@@ -289,6 +289,9 @@ catches_term() {
     snapshot
     on_terminal expect:assword echo:off 'type:half\x03' -- servetel-auth login -e "$EMAIL"
     assert_status 130
+    on_terminal expect:assword echo:off 'type:\x03' -- \
+        sh -c 'trap : INT; servetel-auth login -e "$1"; echo "then $?"' - "$EMAIL"
+    assert_stdout "Password of $EMAIL at 127.0.0.1:$API_PORT: "$'\nthen 130'
     on_terminal expect:assword echo:off signal:TERM -- servetel-auth login -e "$EMAIL"
     assert_status 143
     on_terminal expect:assword echo:off signal:HUP -- servetel-auth login -e "$EMAIL"

@@ -159,6 +159,12 @@ option() { sed -n "s/.* $1 \([^ ]*\).*/\1/p" <<<"$2"; }
     [ ! -e .servetel-auth ]
 }
 
+@test "cron's line: quotes end and begin again after a backslash alone, and a % has one before it" {
+    login
+    line="$(schedule cron --file '/a/b c\d\%e.json')"
+    [[ "$line" == *" --file '/a/b c\\''d\\''\\%e.json' "* ]] || fail_with 'quoted otherwise' "$line"
+}
+
 @test "cron's line works with --file, an odd and relative one" {
     mkdir -m 700 "$ODD_DIR"
     ln -s "$ODD_DIR" odd

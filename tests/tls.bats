@@ -219,18 +219,42 @@ assert_login() {
     SSL_CERT_FILE="$CERTS/other-root.pem" SSL_CERT_DIR="$CERTS/hashed" assert_login 0
 }
 
-@test "SSL_CERT_FILE that is libcurl's own bundle counts beside SSL_CERT_DIR" {
+# bundle_login CERTIFICATE...: a login, verbose, where libcurl's own bundle is these.
+bundle_login() {
     load cache_tests_helper
     needs_mounts
-    local bundle=/etc/ssl/certs/ca-certificates.crt
-    [ -e "$bundle" ] || skip "libcurl's bundle is elsewhere"
+    BUNDLE=/etc/ssl/certs/ca-certificates.crt
+    [ -e "$BUNDLE" ] || skip "libcurl's bundle is elsewhere"
     unset CURL_CA_BUNDLE
-    export SSL_CERT_FILE="$bundle" SSL_CERT_DIR="$CERTS/other-hashed"
-    # Our root is in the bundle then.
+    (cd "$CERTS" && cat "$@") >"$HOME/bundle"
     # shellcheck disable=SC2016 # the inner shell's words
-    capture "${NAMESPACE[@]}" sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' "$CERTS/root.pem" "$bundle" \
-        servetel-auth login -e "$EMAIL" --password-stdin <<<"$PW"
+    capture "${NAMESPACE[@]}" sh -c 'mount --bind "$0" "$1" && shift && exec "$@"' "$HOME/bundle" "$BUNDLE" \
+        servetel-auth login -v -e "$EMAIL" --password-stdin <<<"$PW"
+}
+
+@test "SSL_CERT_FILE that is libcurl's own bundle counts beside SSL_CERT_DIR" {
+    export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt SSL_CERT_DIR="$CERTS/other-hashed"
+    bundle_login root.pem
     assert_done
+    assert_stderr_lacks 'trying'
+}
+
+@test "without a word about roots their directory is asked first, and the bundle after all" {
+    compgen -G '/etc/ssl/certs/????????.0' >"$HOME/found" || skip "libcurl's directory of roots is not hashed"
+    bundle_login root.pem
+    assert_done
+    assert_stderr_has "the issuer is not in /etc/ssl/certs, trying libcurl's bundle"
+    # The bundle by its name is no word about them, in the environment; in an option it is one.
+    SSL_CERT_FILE="$BUNDLE" bundle_login root.pem
+    assert_done
+    assert_stderr_has "trying libcurl's bundle"
+    # A certificate that is its own root, alone and, as a server may send it, behind what it signed.
+    use_server self-signed
+    bundle_login root.pem self-signed.pem
+    assert_done
+    assert_stderr_has "trying libcurl's bundle"
+    bundle_login root.pem
+    assert_failed 6
 }
 
 @test "the certificate of an https proxy is verified too, and a failure is told as the proxy's" {
