@@ -11,7 +11,7 @@ import sys
 
 FLOORS = ["main.c", "commands", "renewal", "service", "store", "input", "base"]  # from the top
 FILE_LINES, FUNCTION_LINES = 450, 60  # more is not read at one sitting, not seen at one glance
-ALL_LINES = 10800  # what the contract takes today, a tenth more than hoped for: whatever it learns, something else gets shorter
+ALL_LINES = 9749  # whatever the program learns, something else gets shorter
 
 # Which licence a file is under is its first line, for machines: the sizes are of what people read.
 LICENCE = "/* SPDX-""License-Identifier: MIT */\n"  # in two pieces, lest it be taken for this file's

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The two clocks: epoch seconds for what is stored, monotonic milliseconds for deadlines. */
-#ifndef CLOCK_H
-#define CLOCK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,5 +17,3 @@ const char *clock_format(int64_t epoch_s, char text[CLOCK_TEXT_SIZE]);
 bool clock_parse(const char *text, int64_t *epoch_s);
 /* "41 min", "3 days": one unit, rounded down, for people. */
 const char *clock_format_span(int64_t seconds, char text[CLOCK_TEXT_SIZE]);
-
-#endif

@@ -2,6 +2,7 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int fd_open(const char *path, int flags)
@@ -14,6 +15,14 @@ void fd_close(int *fd)
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
+}
+
+bool fd_is_at(int fd, const char *path)
+{
+    struct stat st, there;
+
+    return fstat(fd, &st) == 0 && lstat(path, &there) == 0 && st.st_ino == there.st_ino &&
+           st.st_dev == there.st_dev;
 }
 
 int fd_write_at(int fd, const void *bytes, size_t len, off_t offset)
@@ -30,11 +39,6 @@ int fd_write_at(int fd, const void *bytes, size_t len, off_t offset)
         offset += offset < 0 ? 0 : done;
     }
     return 0;
-}
-
-int fd_write(int fd, const void *bytes, size_t len)
-{
-    return fd_write_at(fd, bytes, len, -1);
 }
 
 int fd_pipe(int fds[2])

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors: calls that go on after a signal, close once, never leak into a program we start.
  *
- * All fail as the system calls do, with -1 and errno.
- */
-#ifndef FD_H
-#define FD_H
+ * All fail as the system calls do, with -1 and errno. */
+#pragma once
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -14,9 +13,8 @@
 #define FD_RETRY(call)                                                                             \
     __extension__({                                                                                \
         ssize_t fd_result;                                                                         \
-        do                                                                                         \
-            fd_result = (call);                                                                    \
-        while (fd_result == -1 && errno == EINTR);                                                 \
+        while ((fd_result = (call)) == -1 && errno == EINTR)                                       \
+            continue;                                                                              \
         fd_result;                                                                                 \
     })
 
@@ -24,10 +22,10 @@
 int fd_open(const char *path, int flags);
 /* Nothing for -1; *fd is -1 after it. */
 void fd_close(int *fd);
-/* All of it or -1. */
-int fd_write(int fd, const void *bytes, size_t len);
+/* Whether the open file is the one at path, and that no link. */
+bool fd_is_at(int fd, const char *path);
+/* All of it or -1; at the offset, or (-1) where the last write ended. */
 int fd_write_at(int fd, const void *bytes, size_t len, off_t offset);
+#define fd_write(fd, bytes, len) fd_write_at(fd, bytes, len, -1)
 /* Neither end blocks or is inherited. */
 int fd_pipe(int fds[2]);
-
-#endif

@@ -69,24 +69,24 @@ struct cJSON *json_new_object(void)
     return new_item(cJSON_Object);
 }
 
-void json_delete(struct cJSON *json)
+void json_delete(struct cJSON **json)
 {
-    cJSON_Delete(json);
+    cJSON_Delete(*json);
+    *json = NULL;
 }
 
-const struct cJSON *json_member(const struct cJSON *object, const char *name)
+struct cJSON *json_member(const struct cJSON *object, const char *name)
 {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
+    cJSON *item = object == NULL ? NULL : object->child;
+
+    while (item != NULL && strcmp(item->string, name) != 0)
+        item = item->next;
+    return item;
 }
 
 const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item)
 {
     return item == NULL ? object->child : item->next;
-}
-
-const char *json_name(const struct cJSON *item)
-{
-    return item->string;
 }
 
 const char *json_as_string(const struct cJSON *item)
@@ -127,14 +127,17 @@ bool json_is_null(const struct cJSON *object, const char *name)
 
 void json_remove(struct cJSON *object, const char *name)
 {
-    while (json_member(object, name) != NULL) /* a name may stand there twice */
-        cJSON_DeleteItemFromObjectCaseSensitive(object, name);
+    cJSON *item;
+
+    while ((item = json_member(object, name)) != NULL) /* a name may stand there twice */
+        cJSON_Delete(cJSON_DetachItemViaPointer(object, item));
 }
 
 void json_set_item(struct cJSON *object, const char *name, cJSON *item)
 {
     json_remove(object, name);
-    cJSON_AddItemToObject(object, name, item);
+    item->string = mem_copy(name);
+    cJSON_AddItemToArray(object, item);
 }
 
 void json_set_string(struct cJSON *object, const char *name, const char *text)
@@ -166,14 +169,13 @@ void json_set_array(struct cJSON *object, const char *name)
 
 void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *item)
 {
-    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(object, name), item);
+    cJSON_AddItemToArray(json_member(object, name), item);
 }
 
 /* Most of what is printed fits at once; for more, cJSON doubles it. */
 #define PRINT_SIZE 2048
 
-/* cJSON prints numbers with sprintf, which saves the vector registers on the stack, with what was
- * copied last in them. */
+/* cJSON's sprintf saves the vector registers on the stack, with what was copied last in them. */
 static __attribute__((noinline)) void wipe_stack(void)
 {
     char below[4096]; /* several times what those calls need */

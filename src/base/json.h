@@ -7,10 +7,8 @@
  *   is not what was sent.
  * - Nothing may follow the value but white space.
  * - Numbers are read from the double with a range check (valueint saturates at 2^31-1).
- * - Names are matched with their case.
- */
-#ifndef JSON_H
-#define JSON_H
+ * - Names are matched with their case. */
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,10 +19,11 @@ struct cJSON;
 /* An object, or NULL when the text is anything else. text[len] must be NUL. */
 struct cJSON *json_parse_object(const char *text, size_t len);
 struct cJSON *json_new_object(void);
-void json_delete(struct cJSON *json);
+/* With it goes what was set in it; *json may be NULL. */
+void json_delete(struct cJSON **json);
 
 /* The member itself, NULL when absent, or where there is no object; likewise below. */
-const struct cJSON *json_member(const struct cJSON *object, const char *name);
+struct cJSON *json_member(const struct cJSON *object, const char *name);
 /* NULL when absent or not a string. */
 const char *json_string(const struct cJSON *object, const char *name);
 /* False when absent, not a number, or beyond +-2^53, where doubles stop being whole numbers.
@@ -35,7 +34,6 @@ const char *json_as_string(const struct cJSON *item);
 bool json_as_integer(const struct cJSON *item, int64_t *value);
 /* The object's first item for NULL, then the one after item; NULL after the last. */
 const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item);
-const char *json_name(const struct cJSON *item);
 bool json_is_true(const struct cJSON *object, const char *name);
 bool json_is_null(const struct cJSON *object, const char *name);
 
@@ -53,5 +51,3 @@ void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *ite
 
 /* The text, on one line or a line for each member, in wiped memory: mem_free() it. */
 char *json_print(const struct cJSON *json, bool in_lines);
-
-#endif

@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 /* As malloc's own blocks, ours must suit any type. */
 struct header {
     _Alignas(max_align_t) size_t size;
-    bool from_reserve;
 };
 
 /* Enough for the answers of some requests that are under way at once, read, parsed and printed: one
@@ -44,8 +42,7 @@ void mem_reserve(void)
         reserve = mem_require(malloc(RESERVE_SIZE));
 }
 
-/* What is taken is not given back: it is for the last few steps of a process that is short of
- * memory. */
+/* Not given back: it is for the last few steps of a process that is short of memory. */
 static void *take_from_reserve(size_t size)
 {
     size_t unit = sizeof(struct header), whole = (size + unit - 1) / unit * unit, at;
@@ -59,17 +56,15 @@ static void *take_from_reserve(size_t size)
 void *mem_malloc(size_t size)
 {
     struct header *header;
-    bool from_reserve;
 
     if (size > SIZE_MAX / 2)
         return NULL;
     header = malloc(sizeof *header + size);
-    from_reserve = header == NULL;
     if (header == NULL)
         header = take_from_reserve(sizeof *header + size);
     if (header == NULL)
         return NULL;
-    *header = (struct header){.size = size, .from_reserve = from_reserve};
+    header->size = size;
     return header + 1;
 }
 
@@ -81,7 +76,7 @@ void mem_free(void *block)
         return;
     header--;
     mem_wipe(block, header->size);
-    if (!header->from_reserve)
+    if ((uintptr_t)header - (uintptr_t)reserve >= RESERVE_SIZE) /* else it stays there */
         free(header);
 }
 
@@ -118,6 +113,14 @@ char *mem_strdup(const char *text)
     if (copy != NULL)
         memcpy(copy, text, size);
     return copy;
+}
+
+void mem_free_at(void *slot)
+{
+    void *block;
+
+    memcpy(&block, slot, sizeof block); /* a pointer of any type */
+    mem_free(block);
 }
 
 void *mem_require(void *block)
@@ -198,10 +201,23 @@ bool buffer_append(struct buffer *buffer, const void *bytes, size_t len)
     return true;
 }
 
-void buffer_put(struct buffer *buffer, const char *text)
+void buffer_put_texts(struct buffer *buffer, ...)
 {
-    if (!buffer_append(buffer, text, strlen(text)))
-        return;
+    const char *text;
+    va_list texts;
+
+    va_start(texts, buffer);
+    while ((text = va_arg(texts, const char *)) != NULL) {
+        if (!buffer_append(buffer, text, strlen(text)))
+            continue;
+    }
+    va_end(texts);
+}
+
+void buffer_take(struct buffer *buffer, char *text)
+{
+    buffer_put(buffer, text);
+    mem_free(text);
 }
 
 const char *buffer_text(const struct buffer *buffer)

@@ -9,13 +9,10 @@
  * with exit code 1. That is safe at any moment, because death at any moment is (see cache.h).
  *
  * Building with -DMEM_NO_WIPE switches wiping off; only the test that proves that the wiping
- * matters does that.
- */
-#ifndef MEM_H
-#define MEM_H
+ * matters does that. */
+#pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "base/result.h"
 
 /* A growing, capped, always NUL-terminated buffer. Zeroed, but for max, it is empty. */
 struct buffer {
@@ -28,10 +25,12 @@ struct buffer {
 #define BUFFER(max_len) ((struct buffer){.max = (max_len)})
 
 /* False, and nothing changed, when the cap would be passed. */
-bool buffer_append(struct buffer *buffer, const void *bytes, size_t len)
-    __attribute__((warn_unused_result));
-/* A text; one that does not fit is left out. */
-void buffer_put(struct buffer *buffer, const char *text);
+bool buffer_append(struct buffer *buffer, const void *bytes, size_t len) MUST_CHECK;
+/* Texts, one after the other; one that does not fit is left out. */
+#define buffer_put(buffer, ...) buffer_put_texts(buffer, __VA_ARGS__, (char *)NULL)
+void buffer_put_texts(struct buffer *buffer, ...) __attribute__((sentinel));
+/* The same of a text in a block of ours, which is freed. */
+void buffer_take(struct buffer *buffer, char *text);
 /* What it holds, "" when nothing. */
 const char *buffer_text(const struct buffer *buffer);
 /* Wipes and frees; the buffer is empty and usable again. */
@@ -49,6 +48,9 @@ void *mem_calloc(size_t count, size_t size);
 void *mem_realloc(void *block, size_t size);
 char *mem_strdup(const char *text);
 void mem_free(void *block);
+/* A block of ours that lasts as long as the variable: OWNED char *text = mem_copy(...). */
+#define OWNED AT_END(mem_free_at)
+void mem_free_at(void *slot);
 
 /* The block itself; or, if it is NULL, the end of the process. */
 void *mem_require(void *block);
@@ -60,8 +62,6 @@ char *mem_copy(const char *text);
 #define mem_join(...) mem_join_texts(__VA_ARGS__, (char *)NULL)
 char *mem_join_texts(const char *first, ...) __attribute__((sentinel));
 /* printf into a new block. Not for secrets: libc leaves parts of what it formats on the stack. */
-char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_format(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Frees *slot and stores a copy of text there. text may be NULL or *slot itself. */
 void mem_replace(char **slot, const char *text);
-
-#endif

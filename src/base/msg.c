@@ -14,8 +14,7 @@
 #define CLEAR_LINE "\r\033[K"
 
 static enum msg_level level = MSG_NORMAL;
-/* Whether the terminal's last line is a progress line; what is written is written under the lock.
- */
+/* Whether the terminal's last line is a progress line. The lock is for that, and for writing. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool progress_shown;
 

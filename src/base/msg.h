@@ -6,12 +6,8 @@
  * UTF-8 come out as '?', wherever the text came from. Colour goes to terminals only, and not there
  * if NO_COLOR is set or TERM is dumb.
  *
- * Never hand a secret to it.
- */
-#ifndef MSG_H
-#define MSG_H
-
-#include <stdbool.h>
+ * Never hand a secret to it. */
+#pragma once
 
 #include "base/result.h"
 
@@ -25,11 +21,8 @@ void msg_set_level(enum msg_level level);
 #define msg_verbose(...) msg_write(MSG_VERBOSE, "", __VA_ARGS__)      /* only when verbose */
 void msg_write(enum msg_level least, const char *kind, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* A line that overwrites itself on a terminal ("\r", no prefix); nothing elsewhere. An empty text
- * removes it. */
+/* A line that overwrites itself on a terminal, and nothing elsewhere; an empty text removes it. */
 void msg_progress(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* Whether colour may be written to fd. */
 bool msg_colour(int fd);
-
-#endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/process.h"
 
+#include <limits.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -27,13 +27,11 @@ const char *process_variable(const char *name)
 
 char *process_absolute_path(const char *path)
 {
-    char *here = path[0] == '/' ? NULL : realpath(".", NULL), *joined;
+    char here[PATH_MAX];
 
     if (path[0] == '/')
         return mem_copy(path);
-    joined = here == NULL ? NULL : mem_join(here, "/", path);
-    free(here);
-    return joined;
+    return realpath(".", here) == NULL ? NULL : mem_join(here, "/", path);
 }
 
 void process_shut_out(void)

@@ -29,28 +29,24 @@ void error_append(struct error *error, const char *format, ...)
     va_end(args);
 }
 
+/* weight: of two, the heavier one is the more serious. */
+static const struct {
+    int exit_code, weight;
+} facts[] = {
+    [RESULT_OK] = {0, 0},          [RESULT_FAILED] = {1, 2},
+    [RESULT_USAGE] = {2, 3},       [RESULT_NO_TOKEN] = {3, 5},
+    [RESULT_REFUSED] = {4, 6},     [RESULT_TEMPORARY] = {5, 1},
+    [RESULT_PROTOCOL] = {6, 4},    [RESULT_LOCAL] = {7, 7},
+    [RESULT_AGAIN] = {5, 0},       /* never an end */
+    [RESULT_INTERRUPTED] = {1, 8}, /* main() raises the signal before it would need this */
+};
+
 int result_exit_code(enum result result)
 {
-    static const int codes[] = {
-        [RESULT_OK] = 0,          [RESULT_FAILED] = 1,  [RESULT_USAGE] = 2,
-        [RESULT_NO_TOKEN] = 3,    [RESULT_REFUSED] = 4, [RESULT_TEMPORARY] = 5,
-        [RESULT_PROTOCOL] = 6,    [RESULT_LOCAL] = 7,   [RESULT_AGAIN] = 5, /* never an end */
-        [RESULT_INTERRUPTED] = 1, /* main() raises the signal before it would need this */
-    };
-
-    return codes[result];
+    return facts[result].exit_code;
 }
 
 enum result result_worse(enum result a, enum result b)
 {
-    static const enum result order[] = {
-        RESULT_INTERRUPTED, RESULT_LOCAL, RESULT_REFUSED, RESULT_NO_TOKEN,
-        RESULT_PROTOCOL,    RESULT_USAGE, RESULT_FAILED,  RESULT_TEMPORARY,
-    };
-
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
-        if (a == order[i] || b == order[i])
-            return order[i];
-    }
-    return RESULT_OK;
+    return facts[a].weight >= facts[b].weight ? a : b;
 }

@@ -6,13 +6,17 @@
  * they leave the struct error alone: one that began as RESULT_OK still is. They never print and
  * never exit. The exit codes are part of the contract, see EXIT STATUS in the man page.
  *
- * An error's text may hold what the service sent (cleaned and cut by api.c), never a secret.
- */
-#ifndef RESULT_H
-#define RESULT_H
+ * An error's text may hold what the service sent (cleaned and cut by api.c), never a secret. */
+#pragma once
+
+#include <stdbool.h> /* these types come with it: every other header needs some of them */
+#include <stddef.h>
+#include <stdint.h>
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define MUST_CHECK __attribute__((warn_unused_result))
+/* Of a variable that has a value at once: what gets its address when its block is left. */
+#define AT_END(function) __attribute__((cleanup(function)))
 
 enum result {
     RESULT_OK = 0,
@@ -35,8 +39,7 @@ struct error {
     char text[ERROR_TEXT_SIZE];
 };
 
-/* Fills *error and returns result, so that `return error_set(...)` reads as one step. errno is
- * kept. */
+/* Fills *error and returns result, for `return error_set(...)`. errno is kept. */
 enum result error_set(struct error *error, enum result result, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
@@ -47,5 +50,3 @@ int result_exit_code(enum result result);
 
 /* The more serious of two results, in the order 7, 4, 3, 6, 2, 1, 5 (then success). */
 enum result result_worse(enum result a, enum result b);
-
-#endif

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/signals.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
-/* Signal numbers are below that everywhere: the byte in the pipe has room for where one came from.
- */
+/* Numbers are below that everywhere: the pipe's byte has room for where one came from. */
 #define NUMBERS 128
 #define FROM_KERNEL 0x80
 #ifdef SIGRTMAX
@@ -23,27 +20,23 @@
 #define NUMBER_MAX (NSIG - 1)
 #endif
 
-/* Those that end no process by default, and those that a process brings upon itself. */
-static const int harmless[] = {SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
-static const int faults[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-#define IS_IN(list, number) is_in(list, sizeof(list) / sizeof(list)[0], number)
-
 /* Which have our handler, and which of those the caller had ignored. No struct sigaction is kept:
  * libc copies into its mask what happens to lie on the stack. */
 static bool held[NUMBERS], ignored[NUMBERS];
 static atomic_int caught; /* other threads look at it, too */
 static int wake_pipe[2] = {-1, -1};
 
-static bool is_in(const int *list, size_t count, int number)
+/* Those that a process brings upon itself. */
+static bool is_fault(int number)
 {
-    while (count > 0 && list[count - 1] != number)
-        count--;
-    return count > 0;
+    return number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGSEGV ||
+           number == SIGSYS || number == SIGTRAP;
 }
 
-static bool is_fatal(int number)
+static bool ends_process(int number)
 {
-    return !IS_IN(harmless, number) && !IS_IN(faults, number);
+    return number != SIGCHLD && number != SIGCONT && number != SIGTSTP && number != SIGTTIN &&
+           number != SIGTTOU && number != SIGURG && number != SIGWINCH;
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
@@ -54,7 +47,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     unsigned char byte = (unsigned char)(number | (from_kernel ? FROM_KERNEL : 0));
 
     (void)context;
-    if (from_kernel && IS_IN(faults, number)) {
+    if (from_kernel && is_fault(number)) {
         signal(number, SIG_DFL); /* our own, which comes again at once */
     } else if (from_kernel && (number == SIGTTIN || number == SIGTTOU)) {
         signals_stop(); /* the call that met it is made again, and would meet it again */
@@ -66,32 +59,21 @@ static void on_signal(int number, siginfo_t *info, void *context)
     errno = saved_errno;
 }
 
-static void hold(int number, bool also_ignored)
+void signals_hold(bool all)
 {
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, before;
 
-    if (held[number] || sigaction(number, NULL, &before) < 0 ||
-        (before.sa_handler == SIG_IGN && !also_ignored))
-        return;
-    ignored[number] = before.sa_handler == SIG_IGN;
-    held[number] = sigaction(number, &action, NULL) == 0; /* not SIGKILL, nor what is libc's own */
-}
-
-void signals_catch(void)
-{
     if (wake_pipe[0] < 0)
         fd_pipe(wake_pipe); /* without one, waits end a little later, no more */
     for (int number = 1; number <= NUMBER_MAX; number++) {
-        if (is_fatal(number))
-            hold(number, false);
-    }
-}
+        bool wanted = all || (ends_process(number) && !is_fault(number));
 
-void signals_catch_all(void)
-{
-    signals_catch();
-    for (int number = 1; number <= NUMBER_MAX; number++)
-        hold(number, true);
+        if (!wanted || held[number] || sigaction(number, NULL, &before) < 0 ||
+            (before.sa_handler == SIG_IGN && !all))
+            continue;
+        ignored[number] = before.sa_handler == SIG_IGN;
+        held[number] = sigaction(number, &action, NULL) == 0; /* not SIGKILL, nor libc's own */
+    }
 }
 
 int signals_caught(void)
@@ -124,24 +106,16 @@ int signals_take(bool *from_kernel)
     return byte & ~FROM_KERNEL;
 }
 
-/* All of them, as the caller had them; or what signals_catch_all() added, which then does nothing.
- */
-static void let_go(bool all)
+void signals_reset(void)
 {
     for (int number = 1; number <= NUMBER_MAX; number++) {
-        bool ends = is_fatal(number) && !ignored[number];
-
-        if (held[number] && (all || !ends))
-            signal(number, ignored[number] || (!all && number != SIGCHLD) ? SIG_IGN : SIG_DFL);
+        if (held[number])
+            signal(number, ignored[number] ? SIG_IGN : SIG_DFL);
+        held[number] = false;
     }
 }
 
-void signals_reset(void)
-{
-    let_go(true);
-}
-
-pid_t signals_fork(bool becomes_program)
+pid_t signals_fork(void)
 {
     sigset_t all, before;
     pid_t pid;
@@ -150,10 +124,9 @@ pid_t signals_fork(bool becomes_program)
     pthread_sigmask(SIG_BLOCK, &all, &before);
     pid = fork();
     if (pid == 0) {
-        let_go(becomes_program);
+        signals_reset();
         fd_close(&wake_pipe[0]);
         fd_close(&wake_pipe[1]);
-        fd_pipe(wake_pipe);
         caught = 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/text.h"
 
-#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -31,6 +31,11 @@ static size_t utf8_length(const unsigned char *text)
     return len;
 }
 
+bool text_is(const char *text, const char *one)
+{
+    return text != NULL && one != NULL && strcmp(text, one) == 0;
+}
+
 static bool is_control(const unsigned char *text)
 {
     return *text < 0x20 || *text == 0x7f || (*text == 0xc2 && text[1] < 0xa0);
@@ -38,18 +43,17 @@ static bool is_control(const unsigned char *text)
 
 void text_clean(char *text)
 {
-    unsigned char *in = (unsigned char *)text, *out = in;
+    unsigned char *out = (unsigned char *)text;
+    size_t len;
 
-    while (*in != '\0') {
-        size_t len = utf8_length(in);
-
+    for (const unsigned char *in = out; *in != '\0'; in += len > 0 ? len : 1) {
+        len = utf8_length(in);
         if (len == 0 || is_control(in)) {
             *out++ = '?';
-            in += len == 0 ? 1 : len;
-            continue;
+        } else {
+            memmove(out, in, len);
+            out += len;
         }
-        while (len-- > 0)
-            *out++ = *in++;
     }
     *out = '\0';
 }
@@ -116,9 +120,7 @@ void text_put_escaped(struct buffer *out, const char *text, const char *special,
         const char one[] = {*text, '\0'};
         bool escape = strchr(special, *text) != NULL;
 
-        buffer_put(out, escape ? before : "");
-        buffer_put(out, one);
-        buffer_put(out, escape ? after : "");
+        buffer_put(out, escape ? before : "", one, escape ? after : "");
     }
 }
 
@@ -135,8 +137,7 @@ void text_hide(char **text, const char *needle, const char *tail)
 
         after += strspn(after, tail);
         *found = '\0';
-        buffer_put(&out, from);
-        buffer_put(&out, "[hidden]");
+        buffer_put(&out, from, "[hidden]");
         from = after;
     }
     buffer_put(&out, from);
@@ -144,7 +145,7 @@ void text_hide(char **text, const char *needle, const char *tail)
     *text = out.data;
 }
 
-bool text_is_alphanumeric(char c)
+static bool is_alphanumeric(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
@@ -175,7 +176,7 @@ size_t text_decode_base64(const char *text, size_t len, char *out)
 static bool spells(const char *text, const char *secret)
 {
     for (size_t gap; *secret != '\0'; text++, secret++) {
-        for (gap = 0; !text_is_alphanumeric(*secret) && *secret != '\0'; secret++)
+        for (gap = 0; !is_alphanumeric(*secret) && *secret != '\0'; secret++)
             gap += sizeof "&quot;" - 1;
         while (gap > 0 && *text != '\0' && *text != *secret) {
             text++;
@@ -192,20 +193,18 @@ static bool spells(const char *text, const char *secret)
 bool text_reveals(const char *text, const char *secret)
 {
     size_t len = strlen(text);
-    char *decoded = mem_new(len + 1);
-    bool reveals = false;
+    OWNED char *decoded = mem_new(len + 1);
 
-    while (*secret != '\0' && !text_is_alphanumeric(*secret))
+    while (*secret != '\0' && !is_alphanumeric(*secret))
         secret++;
-    for (size_t i = 0; i < len && !reveals && strlen(secret) >= SECRET_LEAST; i++) {
-        if (i == 0 || !text_is_alphanumeric(text[i - 1])) {
+    for (size_t i = 0; i < len && strlen(secret) >= SECRET_LEAST; i++) {
+        *decoded = '\0';
+        if (i == 0 || !is_alphanumeric(text[i - 1]))
             text_decode_base64(text + i, len - i, decoded);
-            reveals = strstr(decoded, secret) != NULL;
-        }
-        reveals = reveals || spells(text + i, secret);
+        if (strstr(decoded, secret) != NULL || spells(text + i, secret))
+            return true;
     }
-    mem_free(decoded);
-    return reveals;
+    return false;
 }
 
 void text_hide_blobs(char *text)
@@ -223,10 +222,7 @@ void text_hide_blobs(char *text)
 
 bool text_is_plain_word(const char *word)
 {
-    static const char safe[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@=:,";
-
-    return *word != '\0' && word[strspn(word, safe)] == '\0';
+    return *word != '\0' && word[strspn(word, TEXT_ALPHANUMERIC "/._-+@=:,")] == '\0';
 }
 
 char *text_shell_word(const char *word)
@@ -240,4 +236,50 @@ char *text_shell_word(const char *word)
     text_put_escaped(&out, word, "'", "'\\", "'");
     buffer_put(&out, "'");
     return out.data;
+}
+
+/* Levenshtein's distance; names are short, so one row of 64 does. */
+static size_t distance(const char *a, size_t a_len, const char *b)
+{
+    size_t row[64], len = strlen(b);
+
+    if (len >= 63)
+        return len;
+    for (size_t j = 0; j <= len; j++)
+        row[j] = j;
+    for (size_t i = 0; i < a_len; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i + 1;
+        for (size_t j = 0; j < len; j++) {
+            size_t above = row[j + 1];
+            size_t least = diagonal + (a[i] != b[j]);
+
+            least = above + 1 < least ? above + 1 : least;
+            row[j + 1] = row[j] + 1 < least ? row[j] + 1 : least;
+            diagonal = above;
+        }
+    }
+    return row[len];
+}
+
+const char *text_nearest(const char *typed, size_t len, const char *const *names,
+                         char text[TEXT_NEAREST_SIZE])
+{
+    /* A third of what was typed, and one, may be wrong: more is another word. Of one letter nothing
+     * would be left. An option's dashes count for nothing. */
+    size_t letters = len - strspn(typed, "-");
+    size_t limit = letters / 3 + 1 < letters ? letters / 3 + 2 : 1;
+
+    *text = '\0';
+    for (; *names != NULL; names++) {
+        /* One that was cut short lacks one thing, its end. */
+        size_t away = strncmp(typed, *names, len) == 0 ? 1 : distance(typed, len, *names);
+
+        if (away < limit) {
+            limit = away;
+            snprintf(text, TEXT_NEAREST_SIZE, ": did you mean '%s'?", *names);
+        }
+    }
+    return text;
 }

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Text that comes from elsewhere: UTF-8 (RFC 3629), and harmless to a terminal. */
-#ifndef TEXT_H
-#define TEXT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct buffer;
+
+/* Of ASCII, whatever the locale. */
+#define TEXT_ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+/* Whether there is a text, not NULL, and it is that one. */
+bool text_is(const char *text, const char *one);
 
 /* Replaces control characters (C0, C1, DEL) and broken UTF-8 by '?', in place. */
 void text_clean(char *text);
@@ -30,11 +35,12 @@ void text_hide_blobs(char *text);
 /* Of base64 or base64url (RFC 4648), up to the first character that is neither; returns the length.
  * out: as long as the text, and one more for a NUL. */
 size_t text_decode_base64(const char *text, size_t len, char *out);
-/* Of ASCII, whatever the locale. */
-bool text_is_alphanumeric(char c);
+/* ": did you mean 'NAME'?", of the names (ended by NULL) the one that is nearest to what was typed
+ * (so many characters), or begins so; "" if none is near. */
+#define TEXT_NEAREST_SIZE 192
+const char *text_nearest(const char *typed, size_t len, const char *const *names,
+                         char text[TEXT_NEAREST_SIZE]);
 /* Whether neither sh, cron nor systemd minds any of its characters. */
 bool text_is_plain_word(const char *word);
 /* A word as sh reads it, within quotes where it must be. In wiped memory. */
 char *text_shell_word(const char *word);
-
-#endif

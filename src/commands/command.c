@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "commands/command.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,9 +10,8 @@
 #include "base/fd.h"
 #include "base/msg.h"
 #include "base/signals.h"
-#include "base/text.h"
+#include "input/source.h"
 #include "store/lock.h"
-#include "store/token.h"
 #include "store/url.h"
 
 int command_fail(const struct error *error)
@@ -29,21 +27,33 @@ int command_misuse(const char *what)
     return result_exit_code(RESULT_USAGE);
 }
 
-enum result command_write(const char *text, size_t len, struct error *error)
+int command_write(struct buffer *text)
 {
-    if (fd_write(STDOUT_FILENO, text, len) < 0)
-        return error_set(error, RESULT_LOCAL, "cannot write to stdout: %s", strerror(errno));
-    return RESULT_OK;
+    int code = 0;
+
+    if (fd_write(STDOUT_FILENO, text->data, text->len) < 0) {
+        msg_error("cannot write to stdout: %s", strerror(errno));
+        code = result_exit_code(RESULT_LOCAL);
+    }
+    buffer_clear(text);
+    return code;
 }
 
 int command_print(const char *text)
 {
-    char *line = mem_join(text, "\n"); /* one write, so that lines do not mix */
-    struct error error;
-    enum result result = command_write(line, strlen(line), &error);
+    struct buffer line = BUFFER(SIZE_MAX / 2); /* one write, so that lines do not mix */
 
-    mem_free(line);
-    return result == RESULT_OK ? 0 : command_fail(&error);
+    buffer_put(&line, text, "\n");
+    return command_write(&line);
+}
+
+enum result command_read_token(struct renewal *r, struct buffer *token)
+{
+    static const char what[] = "the token on stdin";
+    enum result result = source_read(STDIN_FILENO, SOURCE_ALL, what, r->deadline_ms, token,
+                                     &r->error);
+
+    return result == RESULT_OK ? token_clean(token, what, &r->error) : result;
 }
 
 const char *command_profile(const struct options *options)
@@ -59,10 +69,9 @@ struct renew_wish command_wish(const struct options *options)
         .send = request_send,
         .api_url = options->api_url,
         .api_url_from = options->api_url_is_flag ? "--api-url" : "SERVETEL_API_URL",
-        .scheme = api_scheme_of(options->auth_scheme),
-        .retries = options->retries == OPTION_UNSET ? OPTION_RETRIES : (int)options->retries,
-        .timeout_ms = 1000 *
-                      (options->timeout_s == OPTION_UNSET ? OPTION_TIMEOUT_S : options->timeout_s),
+        .scheme = options->auth_scheme,
+        .retries = (int)options->retries,
+        .timeout_ms = 1000 * options->timeout_s,
     };
 }
 
@@ -124,18 +133,18 @@ char *command_json_line(struct cJSON *json)
 {
     char *text = json_print(json, false);
 
-    json_delete(json);
+    json_delete(&json);
     text_escape_json(&text);
     return text;
 }
 
 int command_print_json(struct cJSON *json)
 {
-    char *text = command_json_line(json);
-    int code = command_print(text);
+    struct buffer line = BUFFER(SIZE_MAX / 2);
 
-    mem_free(text);
-    return code;
+    buffer_take(&line, command_json_line(json));
+    buffer_put(&line, "\n");
+    return command_write(&line);
 }
 
 void command_warn(const struct renewal *renewal)
@@ -172,12 +181,11 @@ static enum result check_promise(const struct renewal *r, int64_t min_ttl_s, str
 
     if (ttl_s > min_ttl_s) /* of a second that has begun nobody knows how much is left */
         return RESULT_OK;
-    clock_format_span(ttl_s, span);
     if (profile_is_permanent(&r->profile) || r->profile.token_command != NULL)
         return error_set(error, RESULT_NO_TOKEN,
                          "the token of '%s' lasts %s, less than --min-ttl asks, and cannot be "
                          "renewed here",
-                         r->cache.name, span);
+                         r->cache.name, clock_format_span(ttl_s, span));
     return error_set(error, RESULT_USAGE,
                      "--min-ttl asks for more than a new token lasts, which is %s",
                      clock_format_span(r->profile.expires_at - r->profile.obtained_at, span));
@@ -233,8 +241,7 @@ enum result command_fresh(const struct options *options, struct renew_wish *wish
     renew_begin(r, wish, command_profile(options), options->file);
     result = r->error.result;
     if (result == RESULT_OK) /* the caller is about to send it there */
-        result = profile_check_host(&r->profile, r->cache.name, wish->api_url, wish->api_url_from,
-                                    &r->error);
+        result = renew_check_host(r);
     if (result != RESULT_OK)
         return result;
     wish->keep_above_s = is_promise ? options->min_ttl_s : profile_default_min_ttl_s(&r->profile);

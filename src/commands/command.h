@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands, and what several of them share: from options to a renewal, from a result to stdout
- * and an exit code. Commands are the only writers to stdout, and they print once.
- */
-#ifndef COMMAND_H
-#define COMMAND_H
+ * and an exit code. Commands are the only writers to stdout, and they print once. */
+#pragma once
 
-#include "base/result.h"
 #include "commands/options.h"
 #include "renewal/renew.h"
 
@@ -13,12 +10,11 @@ struct command {
     const char *name;
     int user;                                  /* its bit among the options' users */
     int (*run)(const struct options *options); /* returns the exit code */
-    const char *operands;                      /* for the usage line, "" for none */
-    int least_operands, most_operands;         /* most -1: any number */
-    bool takes_program;                        /* the first operand ends the options */
     const char *summary;
-    const char *details;  /* further lines of the help */
-    const char *examples; /* its last lines */
+    const char *examples;              /* the help's last lines */
+    const char *details;               /* further lines of the help, or NULL */
+    const char *operands;              /* for the usage line, or NULL */
+    int least_operands, most_operands; /* most -1: a program and its own, which end the options */
 };
 
 int cmd_login(const struct options *options);
@@ -33,16 +29,18 @@ int cmd_schedule(const struct options *options);
 int command_fail(const struct error *error);
 /* The same for options that do not go together. */
 int command_misuse(const char *what);
-/* To stdout, whole, or RESULT_LOCAL: a script must never take a part for the token. */
-enum result command_write(const char *text, size_t len, struct error *error) MUST_CHECK;
+/* To stdout, whole, or it is an error: a script must never take a part for the token. Clears it. */
+int command_write(struct buffer *text);
 /* The text and a newline; returns the exit code. */
 int command_print(const char *text);
+
+/* A token from stdin, cleaned. */
+enum result command_read_token(struct renewal *r, struct buffer *token) MUST_CHECK;
 
 const char *command_profile(const struct options *options);
 /* What the options say of a renewal; goal FRESH, nothing kept. */
 struct renew_wish command_wish(const struct options *options);
-/* One renewal that was begun, to its end. waiting: for whom somebody at a terminal is told to wait;
- * NULL: not told. */
+/* One renewal that was begun, to its end. waiting: what a person at a terminal is told, or NULL. */
 enum result command_renew(const struct options *options, struct renewal *renewal,
                           const char *waiting) MUST_CHECK;
 /* "api.servetel.in", in wiped memory: the host that is named, or the profile's. */
@@ -67,5 +65,3 @@ enum result command_fresh(const struct options *options, struct renew_wish *wish
 /* "2026-11-24 14:05 IST (59 min)" or "for ever". */
 #define COMMAND_EXPIRY_SIZE 160
 const char *command_expiry(const struct profile *profile, char text[COMMAND_EXPIRY_SIZE]);
-
-#endif

@@ -7,38 +7,33 @@
 #include "base/msg.h"
 #include "base/process.h"
 #include "base/signals.h"
-#include "base/text.h"
 #include "commands/command.h"
 #include "commands/token_file.h"
 #include "input/child.h"
 #include "input/source.h"
 #include "renewal/decide.h"
 #include "store/advice.h"
-#include "store/token.h"
-#include "store/url.h"
 
 /* What login works with, beyond the options. */
 struct login {
     const struct options *options;
     struct renew_wish wish;
-    struct renewal r; /* until it is run, its profile is what was cached before */
-    struct buffer email, password, token;
-    char *password_file; /* absolute */
+    struct renewal r;            /* until it is run, its profile is what was cached before */
+    struct buffer email, secret; /* the password or the token */
+    char *password_file;         /* absolute */
     char *token_command;
 };
 
-/* What is cached now: the e-mail, the API and a remembered source come from there; not, if it
- * cannot be used. */
+/* What is cached now, if it can be used: the e-mail, the API, a remembered source. */
 static enum result read_before(struct login *login)
 {
     struct cache *cache = &login->r.cache;
-    enum result result = login->r.error.result; /* renew_begin()'s */
 
-    if (result != RESULT_OK)
-        return result;
-    result = cache_read(cache, &login->r.profile, &login->r.error);
-    if (result == RESULT_LOCAL && (!cache->is_ours || cache->is_later) && !login->options->no_cache)
-        return result;
+    if (login->r.error.result != RESULT_OK) /* renew_begin()'s */
+        return login->r.error.result;
+    if (cache_read(cache, &login->r.profile, &login->r.error) == RESULT_LOCAL &&
+        (!cache->is_ours || cache->is_later) && !login->options->no_cache)
+        return RESULT_LOCAL;
     return login->r.error.result = RESULT_OK;
 }
 
@@ -53,28 +48,22 @@ static enum result ask_person(struct login *login, const char *prompt, bool echo
     return result;
 }
 
-static enum result ask_email(struct login *login)
-{
-    enum result result = ask_person(login, "Login ID (e-mail): ", true, &login->email);
-
-    if (result == RESULT_USAGE || (result == RESULT_OK && login->email.len == 0))
-        return error_set(&login->r.error, RESULT_USAGE,
-                         "no login ID was given: give --email, or log in at a terminal");
-    return result;
-}
-
 static enum result find_email(struct login *login)
 {
-    const char *cached = login->r.profile.email;
+    const char *given = login->options->email, *cached = login->r.profile.email;
 
-    login->wish.email = login->options->email;
-    if (login->wish.email == NULL) {
-        if (cached != NULL)
-            buffer_put(&login->email, cached); /* which is read again */
-        else if (ask_email(login) != RESULT_OK)
-            return login->r.error.result;
-        login->wish.email = buffer_text(&login->email);
+    if (given == NULL && cached != NULL) {
+        buffer_put(&login->email, cached); /* which is read again */
+    } else if (given == NULL) {
+        enum result result = ask_person(login, "Login ID (e-mail): ", true, &login->email);
+
+        if (result == RESULT_USAGE || (result == RESULT_OK && login->email.len == 0))
+            return error_set(&login->r.error, RESULT_USAGE,
+                             "no login ID was given: give --email, or log in at a terminal");
+        if (result != RESULT_OK)
+            return result;
     }
+    login->wish.email = given != NULL ? given : buffer_text(&login->email);
     if (!text_is_utf8(login->wish.email)) /* JSON texts are: it could not be sent as it is */
         return error_set(&login->r.error, RESULT_USAGE, "the login ID is not UTF-8 text");
     return RESULT_OK;
@@ -94,13 +83,12 @@ static enum result read_password_file(struct login *login, const char *path)
 {
     struct source_file file;
 
-    if (source_read_file(path, login->r.deadline_ms, &login->password, &file, &login->r.error) !=
+    if (source_read_file(path, login->r.deadline_ms, &login->secret, &file, &login->r.error) !=
         RESULT_OK)
         return login->r.error.result;
     if (file.exposed)
         msg_warn("others can read the password file: chmod 600 '%s'", path);
-    /* What a shell's <(...) gives cannot be read again, and what /dev/stdin is depends on who asks:
-     * used and not remembered. */
+    /* What a shell's <(...) gives cannot be read again, and /dev/stdin is another's then. */
     if (file.regular && strcmp(path, "/dev/stdin") != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
         strncmp(path, "/proc/", 6) != 0)
         return remember_file(login, path);
@@ -118,21 +106,20 @@ static bool is_same_account(const struct login *login)
 /* The remembered password of this account was refused, and none was accepted since. */
 static bool is_guarded(const struct login *login)
 {
-    return is_same_account(login) && profile_login_was_refused(&login->r.profile);
+    return is_same_account(login) &&
+           text_is(login->r.profile.unattended_login, PROFILE_LOGIN_REFUSED);
 }
 
 static enum result ask_password(struct login *login)
 {
     bool was_refused = !login->options->forget_source && !login->options->no_cache &&
                        is_guarded(login);
-    char *host = command_host(&login->r.profile, login->wish.api_url);
-    char *prompt = mem_format("Password of %s at %s%s: ", login->wish.email, host,
-                              was_refused ? " (the remembered one was refused)" : "");
+    OWNED char *host = command_host(&login->r.profile, login->wish.api_url);
+    OWNED char *prompt = mem_format("Password of %s at %s%s: ", login->wish.email, host,
+                                    was_refused ? " (the remembered one was refused)" : "");
     char when[CLOCK_TEXT_SIZE];
-    enum result result = ask_person(login, prompt, false, &login->password);
+    enum result result = ask_person(login, prompt, false, &login->secret);
 
-    mem_free(prompt);
-    mem_free(host);
     if (result == RESULT_USAGE && was_refused) {
         error_set(&login->r.error, RESULT_REFUSED, "no password");
         return advice_append_login(&login->r.error, login->r.cache.name, login->r.cache.path,
@@ -155,57 +142,54 @@ static enum result choose_password(struct login *login)
 {
     const struct options *o = login->options;
     const struct profile *before = &login->r.profile;
-    /* What was refused is sent again when a person names it again, not by a login in a crontab.
-     * Without the cache a refusal could not be noted. */
-    bool may_use_remembered = !o->forget_source && !o->no_cache && is_same_account(login) &&
-                              !is_guarded(login);
     const char *what = "the password";
     enum result result;
 
-    login->wish.password = &login->password;
+    login->wish.password = &login->secret;
     if (o->password_stdin) {
         what = "the password on stdin";
-        result = source_read(STDIN_FILENO, SOURCE_LINE, what, login->r.deadline_ms,
-                             &login->password, &login->r.error);
+        result = source_read(STDIN_FILENO, SOURCE_LINE, what, login->r.deadline_ms, &login->secret,
+                             &login->r.error);
     } else if (o->password_file != NULL) {
         return read_password_file(login, o->password_file);
     } else if (o->password_command != NULL) {
         login->wish.password_command = o->password_command;
         what = "the output of the password command";
         result = source_run(o->password_command, "the password command", login->r.cache.name,
-                            login->r.deadline_ms, &login->password, &login->r.error);
-    } else if (may_use_remembered &&
-               (before->password_command != NULL || before->password_file != NULL)) {
+                            login->r.deadline_ms, &login->secret, &login->r.error);
+    } else if (!o->forget_source && !o->no_cache && is_same_account(login) &&
+               before->token_command == NULL && profile_has_source(before)) {
+        /* What was refused is sent again when a person names it again, not by a login in a
+         * crontab. Without the cache a refusal could not be noted. */
         login->wish.password = NULL; /* the renewal finds it */
         return RESULT_OK;
     } else {
         result = ask_password(login);
     }
-    return result == RESULT_OK ? source_check(&login->password, what, &login->r.error) : result;
+    return result == RESULT_OK ? source_check(&login->secret, what, &login->r.error) : result;
 }
 
 /* command: NULL for stdin. */
 static enum result find_token(struct login *login, const char *command)
 {
-    const char *what = command == NULL ? "the token on stdin" : "the output of the token command";
+    struct error *error = &login->r.error;
     enum result result;
 
     login->wish.goal = RENEW_GOAL_IMPORT;
-    login->wish.token = &login->token;
+    login->wish.token = &login->secret;
     login->wish.email = login->options->email;
     login->wish.password_command = login->options->password_command;
     login->wish.token_command = login->token_command = mem_copy(command);
     if (login->options->password_file != NULL &&
         remember_file(login, login->options->password_file) != RESULT_OK)
-        return login->r.error.result;
-    result = command == NULL ? source_read(STDIN_FILENO, SOURCE_ALL, what, login->r.deadline_ms,
-                                           &login->token, &login->r.error)
-                             : source_run(command, "the token command", login->r.cache.name,
-                                          login->r.deadline_ms, &login->token, &login->r.error);
-    if (result == RESULT_OK)
-        result = token_clean(&login->token, what, &login->r.error);
-    if (result == RESULT_USAGE && command != NULL)
-        return login->r.error.result = RESULT_LOCAL; /* a source failed, the call was right */
+        return error->result;
+    if (command == NULL)
+        return command_read_token(&login->r, &login->secret);
+    result = source_run(command, "the token command", login->r.cache.name, login->r.deadline_ms,
+                        &login->secret, error);
+    if (result == RESULT_OK &&
+        token_clean(&login->secret, "the output of the token command", error) != RESULT_OK)
+        result = error->result = RESULT_LOCAL; /* a source failed, the call was right */
     return result;
 }
 
@@ -213,7 +197,7 @@ static void tell(const struct renewal *r)
 {
     const struct profile *p = &r->profile;
     char expiry[COMMAND_EXPIRY_SIZE];
-    char *host = command_host(p, r->wish->api_url);
+    OWNED char *host = command_host(p, r->wish->api_url);
 
     if (r->outcome.replaced_why != NULL)
         msg_warn("%s: it is replaced", r->outcome.replaced_why);
@@ -225,20 +209,19 @@ static void tell(const struct renewal *r)
     else
         msg_note("took the token of '%s' for %s; it lasts %s", r->cache.name, host,
                  command_expiry(p, expiry));
-    mem_free(host);
 }
 
 static int log_in_or_import(struct login *login)
 {
     const struct options *o = login->options;
     struct renewal *r = &login->r;
-    char *host = command_host(&r->profile, login->wish.api_url), when[CLOCK_TEXT_SIZE];
+    OWNED char *host = command_host(&r->profile, login->wish.api_url);
+    char when[CLOCK_TEXT_SIZE];
     bool was_guarded = is_guarded(login);
     int64_t refused_at = r->profile.unattended_login_at;
     enum result result = command_renew(o, r, host);
     int code = 0;
 
-    mem_free(host);
     if (result != RESULT_OK) {
         code = command_fail(&r->error);
     } else {
@@ -267,8 +250,7 @@ int cmd_login(const struct options *options)
         .options = options,
         .wish = command_wish(options),
         .email = BUFFER(PASSWORD_LENGTH_MAX),
-        .password = BUFFER(PASSWORD_LENGTH_MAX),
-        .token = BUFFER(CHILD_LINE_MAX),
+        .secret = BUFFER(CHILD_LINE_MAX),
     };
     const char *token_command = options->token_command;
     bool has_source = options->password_stdin || options->password_file != NULL ||
@@ -299,8 +281,7 @@ int cmd_login(const struct options *options)
     code = result == RESULT_OK ? log_in_or_import(&login) : command_fail(&login.r.error);
     renew_end(&login.r);
     buffer_clear(&login.email);
-    buffer_clear(&login.password);
-    buffer_clear(&login.token);
+    buffer_clear(&login.secret);
     mem_free(login.password_file);
     mem_free(login.token_command);
     return code;

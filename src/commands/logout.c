@@ -14,7 +14,7 @@
  * to programs by keepers that died is swept at the end: it costs a look at each file. */
 static enum result forget(const char *profile, const char *file, bool is_one, struct error *error)
 {
-    struct cache cache;
+    AT_END(cache_close) struct cache cache;
     enum result result = cache_open(&cache, profile, file, error);
 
     if (result == RESULT_OK)
@@ -26,23 +26,22 @@ static enum result forget(const char *profile, const char *file, bool is_one, st
     if (result == RESULT_OK && is_one)
         msg_note("forgot the token of '%s'", cache.name);
     if (result == RESULT_NO_TOKEN && is_one) {
-        char *meant = cache_meant(&cache);
+        OWNED char *meant = cache_meant(&cache);
 
         msg_note("no token was cached for '%s'%s", cache.name, meant);
-        mem_free(meant);
     }
     if (is_one || cache_is_linked(&cache))
         token_file_sweep(&cache);
-    cache_close(&cache);
     return result;
 }
 
 /* A person is asked; who cannot be must have said so. */
 static enum result confirm(size_t count, struct error *error)
 {
-    struct buffer answer = BUFFER(64);
-    char *prompt = mem_format("Forget %zu profile%s, with what is remembered of passwords? [y/N] ",
-                              count, count == 1 ? "" : "s");
+    AT_END(buffer_clear) struct buffer answer = BUFFER(64);
+    OWNED char *prompt = mem_format(
+        "Forget %zu profile%s, with what is remembered of passwords? [y/N] ", count,
+        count == 1 ? "" : "s");
     enum result result = source_ask(prompt, true, &answer, error);
 
     if (result == RESULT_USAGE)
@@ -50,24 +49,20 @@ static enum result confirm(size_t count, struct error *error)
     else if (result == RESULT_OK && strncasecmp(buffer_text(&answer), "y", sizeof "y") != 0 &&
              strncasecmp(buffer_text(&answer), "yes", sizeof "yes") != 0)
         result = error_set(error, RESULT_FAILED, "nothing was forgotten");
-    mem_free(prompt);
-    buffer_clear(&answer);
     return result;
 }
 
 static int forget_all(bool asks)
 {
+    AT_END(cache_list_free) char **names = NULL;
     size_t count, forgotten = 0;
     struct error error;
-    char **names;
     enum result worst = cache_list(&names, &count, &error);
 
     if (worst == RESULT_OK && asks && count > 0)
         worst = confirm(count, &error);
-    if (worst != RESULT_OK) {
-        cache_list_free(names);
+    if (worst != RESULT_OK)
         return command_fail(&error);
-    }
     for (size_t i = 0; i < count; i++) {
         enum result result = forget(names[i], NULL, false, &error);
 
@@ -77,7 +72,6 @@ static int forget_all(bool asks)
         }
         forgotten += result == RESULT_OK;
     }
-    cache_list_free(names);
     token_file_sweep_all();
     msg_note("forgot %zu of %zu profile%s", forgotten, count, count == 1 ? "" : "s");
     return result_exit_code(worst);
@@ -89,8 +83,6 @@ int cmd_logout(const struct options *options)
     enum result result;
 
     signals_catch();
-    if (options->all && (options->profile_is_flag || options->file_is_flag))
-        return command_misuse("--all goes with neither --profile nor --file");
     if (options->all)
         return forget_all(!options->yes);
     result = forget(command_profile(options), options->file, true, &error);

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What the command line and the environment say.
+/* What the command line and the environment say, and the help on it. Knows no command: each option
+ * carries the set of commands that take it. A name may stand there twice, with another meaning for
+ * other commands.
  *
  * A flag beats the environment; an empty variable is as if unset. What the profile remembers and
- * the defaults come after that and are not this module's business.
- */
-#ifndef OPTIONS_H
-#define OPTIONS_H
+ * the defaults come after that and are not this module's business. */
+#pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/result.h"
+#include "base/mem.h"
 
 /* Which commands take an option: a set of bits. */
 enum option_users {
@@ -29,13 +26,13 @@ enum option_users {
 
 #define OPTION_UNSET (-1)
 
-/* Texts point into argv or the environment. Numbers are OPTION_UNSET where nothing was said. */
+/* Texts point into argv or the environment. */
 struct options {
     const char *profile, *file;
-    bool profile_is_flag, file_is_flag, api_url_is_flag;
     bool quiet, verbose, help, version;
 
     const char *api_url, *cacert, *auth_scheme;
+    bool api_url_is_flag;
     int64_t timeout_s, retries;
 
     const char *email;
@@ -44,7 +41,7 @@ struct options {
     bool forget_source, no_cache;
 
     bool print, json, all, yes, dry_run;
-    int64_t min_ttl_s, jobs, complain_below_s;
+    int64_t min_ttl_s, jobs, complain_below_s; /* or OPTION_UNSET */
     const char *on_change, *adopt, *on_refused;
     bool rejected_stdin;
 
@@ -67,9 +64,9 @@ struct options {
  * flags are set: what else they say depends on the command. */
 enum result options_find_command(struct options *options, int argc, char **argv, int *index,
                                  struct error *error) MUST_CHECK;
-/* The options before and after the command's name and its operands; then the environment. user: the
- * command's bit; takes_program: the first operand ends the options, as for exec. */
+/* After that, the options before and after the command's name, its operands, the environment. user:
+ * the command's bit; takes_program: the first operand ends the options, as for exec. */
 enum result options_parse(struct options *options, int user, bool takes_program, int argc,
                           char **argv, int index, struct error *error) MUST_CHECK;
-
-#endif
+/* For the command's help: its own options, those of every command, what a DURATION is. */
+void options_help(int user, struct buffer *text);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* refresh: a new token for one profile, or for all of them at once. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -9,10 +8,8 @@
 #include "commands/command.h"
 #include "commands/token_file.h"
 #include "input/child.h"
-#include "input/source.h"
 #include "renewal/decide.h"
 #include "renewal/workers.h"
-#include "store/token.h"
 
 static struct renew_wish refresh_wish(const struct options *options)
 {
@@ -67,14 +64,12 @@ static enum result print_plan(const struct renewal *r, enum result result)
 {
     bool lasts = profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
     char expiry[COMMAND_EXPIRY_SIZE];
-    char *line = mem_format("%s: would %s: %s%s%s%s", r->cache.name,
-                            decide_plan_names[r->outcome.plan].words, r->outcome.why,
-                            lasts ? " (it lasts " : "",
-                            lasts ? command_expiry(&r->profile, expiry) : "", lasts ? ")" : "");
-    int code = command_print(line);
+    OWNED char *line = mem_format(
+        "%s: would %s: %s%s%s%s", r->cache.name, decide_plan_names[r->outcome.plan].words,
+        r->outcome.why, lasts ? " (it lasts " : "",
+        lasts ? command_expiry(&r->profile, expiry) : "", lasts ? ")" : "");
 
-    mem_free(line);
-    return code == 0 ? result : RESULT_LOCAL;
+    return command_print(line) == 0 ? result : RESULT_LOCAL;
 }
 
 /* Says what came of it: of many, only what went wrong. Returns the result that counts. */
@@ -101,31 +96,21 @@ static enum result tell_outcome(const struct options *options, const struct rene
 
 /* ---- one ---- */
 
-static enum result read_rejected(struct buffer *rejected, struct renewal *r)
-{
-    static const char what[] = "the token on stdin";
-    enum result result = source_read(STDIN_FILENO, SOURCE_ALL, what, r->deadline_ms, rejected,
-                                     &r->error);
-
-    return result == RESULT_OK ? token_clean(rejected, what, &r->error) : result;
-}
-
 static int refresh_one(const struct options *options)
 {
     struct renew_wish wish = refresh_wish(options);
-    struct buffer rejected = BUFFER(CHILD_LINE_MAX);
+    AT_END(buffer_clear) struct buffer rejected = BUFFER(CHILD_LINE_MAX);
+    AT_END(renew_end) struct renewal r;
     enum result result = RESULT_OK;
-    struct renewal r;
-    int code, printed = 0;
+    int printed = 0;
 
     renew_begin(&r, &wish, command_profile(options), options->file);
     if (options->rejected_stdin)
-        result = read_rejected(&rejected, &r);
+        result = command_read_token(&r, &rejected);
     wish.rejected = rejected.data;
     if (result == RESULT_OK)
         result = command_renew(options, &r, NULL);
     result = tell_outcome(options, &r, result);
-    code = result_exit_code(result);
     if (options->json)
         printed = command_print_json(refresh_json(&r, result));
     /* A token that is stored is printed, even if the hook failed or the disk is unsure. */
@@ -133,9 +118,7 @@ static int refresh_one(const struct options *options)
         printed = command_print(r.profile.token);
     if (!options->dry_run)
         token_file_sweep(&r.cache);
-    renew_end(&r);
-    buffer_clear(&rejected);
-    return printed != 0 ? printed : code;
+    return printed != 0 ? printed : result_exit_code(result);
 }
 
 /* ---- all ---- */
@@ -202,7 +185,7 @@ static int finish_all(struct all *all, const char *error)
     if (all->options->json)
         printed = command_print_json(all->json);
     else
-        json_delete(all->json);
+        json_delete(&all->json);
     if (all->wish.adopt != NULL)
         snprintf(adopted, sizeof adopted, ", %zu adopted", all->actions[RENEW_ADOPTED]);
     if (interrupted > 0)
@@ -249,16 +232,14 @@ static int refresh_all(const struct options *options)
         command_fail(&error);
     }
     code = finish_all(&all, listed == RESULT_OK ? NULL : error.text);
-    cache_list_free(all.names);
+    cache_list_free(&all.names);
     return code;
 }
 
 int cmd_refresh(const struct options *options)
 {
-    if (options->all && (options->profile_is_flag || options->file_is_flag || options->print ||
-                         options->api_url_is_flag || options->rejected_stdin))
-        return command_misuse("--all goes with none of --profile, --file, --print, --api-url and "
-                              "--rejected-stdin");
+    if (options->all && (options->print || options->api_url_is_flag || options->rejected_stdin))
+        return command_misuse("--all goes with none of --print, --api-url and --rejected-stdin");
     if (options->rejected_stdin && options->dry_run)
         return command_misuse("--rejected-stdin does not go with --dry-run");
     if (options->print && options->json)

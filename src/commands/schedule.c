@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* schedule: a crontab line or systemd units that keep a profile's token fresh. */
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +9,25 @@
 #include "base/clock.h"
 #include "base/msg.h"
 #include "base/process.h"
-#include "base/text.h"
 #include "commands/command.h"
-#include "store/token.h"
 
 /* A renewal every quarter of the life, of a token that lasts less than half of it: two runs may
  * fail before a third finds it ended. */
 #define RUNS_PER_LIFE 4
-#define LIFE_DEFAULT_S TOKEN_LIFE_DEFAULT_S
+#define NAME_BEGIN "servetel-auth-"
+
+/* What stands within quotes for each of the characters that are special there. */
+struct quoting {
+    const char *quote, *special, *spelt[4];
+};
+
+/* For sh a quote ends them, stands escaped, and begins them again. Cron ends the line at a bare %,
+ * and takes the backslash before another off; some crons also take the first of two backslashes
+ * off, all the one before a %: quotes end and begin after each. */
+static const struct quoting for_cron = {"'", "'\\%", {"'\\''", "\\''", "\\%"}};
+/* systemd has specifiers, and in ExecStart= variables. */
+static const struct quoting for_unit = {"\"", "\"\\%", {"\\\"", "\\\\", "%%"}};
+static const struct quoting for_exec_start = {"\"", "\"\\%$", {"\\\"", "\\\\", "%%", "$$"}};
 
 struct plan {
     const struct options *options;
@@ -31,10 +41,10 @@ struct plan {
 /* Where this program is: cron's PATH may not have it. */
 static char *own_path(void)
 {
-    char path[PATH_MAX] = "/proc/self/exe", *found, *copy;
+    char path[PATH_MAX] = "/proc/self/exe", found[PATH_MAX];
     const char *dirs = getenv("PATH");
 
-    while ((found = realpath(path, NULL)) == NULL) { /* no /proc: as the shell found it */
+    while (realpath(path, found) == NULL) { /* no /proc: as the shell found it */
         size_t len = dirs != NULL ? strcspn(dirs, ":") : 0;
 
         if (len == 0)
@@ -42,26 +52,20 @@ static char *own_path(void)
         snprintf(path, sizeof path, "%.*s/servetel-auth", (int)len, dirs);
         dirs += len + (dirs[len] == ':');
     }
-    copy = mem_copy(found);
-    free(found);
-    return copy;
+    return mem_copy(found);
 }
 
 /* When somebody must log in, since this profile cannot do it by itself; 0 if it can. */
 static int64_t person_needed_at(const char *name, const char *file)
 {
+    AT_END(profile_clear) struct profile p = PROFILE_NONE;
+    AT_END(cache_close) struct cache cache;
     struct error ignored;
-    struct cache cache;
-    struct profile p;
-    int64_t at = 0;
 
-    profile_init(&p);
-    if (cache_open(&cache, name, file, &ignored) == RESULT_OK &&
-        cache_read(&cache, &p, &ignored) == RESULT_OK && p.token != NULL)
-        at = profile_log_in_by(&p, clock_epoch_s());
-    cache_close(&cache);
-    profile_clear(&p);
-    return at;
+    return cache_open(&cache, name, file, &ignored) == RESULT_OK &&
+                   cache_read(&cache, &p, &ignored) == RESULT_OK && p.token != NULL
+               ? profile_log_in_by(&p, clock_epoch_s())
+               : 0;
 }
 
 /* Without a password such a schedule dies in silence: said while there is time. */
@@ -69,7 +73,9 @@ static void warn_of_logins(const struct options *options)
 {
     size_t count = 1, without = 0;
     const char *one = command_profile(options), *file = options->all ? NULL : options->file;
-    char **names = NULL, *who, when[CLOCK_TEXT_SIZE];
+    AT_END(cache_list_free) char **names = NULL;
+    OWNED char *who = NULL;
+    char when[CLOCK_TEXT_SIZE];
     struct error ignored;
     int64_t first = 0;
 
@@ -81,7 +87,6 @@ static void warn_of_logins(const struct options *options)
         first = at != 0 && (without == 0 || at < first) ? at : first;
         without += at != 0;
     }
-    cache_list_free(names);
     if (without == 0)
         return;
     who = options->all ? mem_format("%zu of %zu profiles", without, count)
@@ -89,75 +94,65 @@ static void warn_of_logins(const struct options *options)
     msg_warn("%s: a person must log in again by %s, unless a login is told --password-command or "
              "--password-file",
              who, first > clock_epoch_s() ? clock_format(first, when) : "now");
-    mem_free(who);
 }
 
 /* The same on each run for the same host and profile, different for others. */
 static unsigned spread(const char *profile, unsigned range)
 {
-    char host[256] = "", *both;
-    unsigned number;
+    OWNED char *both = NULL;
+    char host[256] = "";
 
     gethostname(host, sizeof host - 1);
-    both = mem_format("%s %s", host, profile);
-    number = token_checksum(both) % range;
-    mem_free(both);
-    return number;
+    both = mem_join(host, " ", profile);
+    return token_checksum(both) % range;
 }
 
 /* Cron counts minutes within the hour and hours within the day, so the interval must divide one of
  * them: the largest such that is not longer. */
 static int64_t even_interval_min(int64_t minutes)
 {
-    static const int64_t even[] = {720, 480, 360, 240, 180, 120, 60, 30, 20,
-                                   15,  12,  10,  6,   5,   4,   3,  2};
+    int64_t even = minutes < 720 ? minutes : 720;
 
-    for (size_t i = 0; i < sizeof even / sizeof even[0]; i++) {
-        if (even[i] <= minutes)
-            return even[i];
-    }
-    return 1;
+    while (even > 1 && (even < 60 ? 60 % even != 0 : even % 60 != 0 || 1440 % even != 0))
+        even--;
+    return even > 0 ? even : 1;
 }
 
 /* After the profile or the file; what a unit's name may not hold, or an @, which would make it a
  * template's instance, becomes an underscore, and a checksum keeps such names apart. */
 static char *name_schedule(const struct plan *plan)
 {
-    const struct options *o = plan->options;
-    const char *slash = plan->file == NULL ? NULL : strrchr(plan->file, '/');
-    const char *whole = o->all ? "all" : plan->file != NULL ? plan->file : command_profile(o);
-    char *name = mem_join("servetel-auth-", slash != NULL ? slash + 1 : whole), *longer;
-    bool is_unique = slash == NULL;
-    const size_t most = 200; /* of a file name's 255, for what is added */
+    const char *whole = plan->options->all   ? "all"
+                        : plan->file != NULL ? plan->file
+                                             : command_profile(plan->options);
+    char *name = mem_join(NAME_BEGIN, plan->file != NULL ? strrchr(whole, '/') + 1 : whole),
+         *unique;
+    bool is_unique = plan->file == NULL;
 
     for (char *c = name; *c != '\0'; c++) {
-        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) ==
-            NULL) {
+        if (strchr(TEXT_ALPHANUMERIC "._-", *c) == NULL) {
             *c = '_';
             is_unique = false;
         }
     }
-    if (is_unique)
-        return name;
-    if (strlen(name) > most)
-        name[most] = '\0';
-    longer = mem_format("%s-%08x", name, (unsigned)token_checksum(whole));
+    /* Of a file name's 255 characters some are for what is added. */
+    unique = is_unique ? mem_copy(name)
+                       : mem_format("%.200s-%08x", name, (unsigned)token_checksum(whole));
     mem_free(name);
-    return longer;
+    return unique;
 }
 
-static enum result make_plan(const struct options *options, struct plan *plan, struct error *error)
+/* How often, by the life of the token that is cached. */
+static enum result plan_times(struct plan *plan, struct error *error)
 {
-    int64_t life_s = LIFE_DEFAULT_S;
-    struct profile profile;
-    struct cache cache;
+    const struct options *o = plan->options;
+    int64_t life_s = TOKEN_LIFE_DEFAULT_S;
+    AT_END(profile_clear) struct profile profile = PROFILE_NONE;
+    AT_END(cache_close) struct cache cache;
     enum result result;
-    const char *place;
 
-    *plan = (struct plan){.options = options};
-    profile_init(&profile);
-    result = cache_open(&cache, command_profile(options), options->file, error);
-    if (result == RESULT_OK && !options->all)
+    result = cache_open(&cache, command_profile(o), o->file, error);
+    if (result == RESULT_OK && !o->all)
         result = cache_read(&cache, &profile, error);
     if (result == RESULT_NO_TOKEN) {
         msg_warn("%s; an hour is taken for the token's life", error->text);
@@ -170,94 +165,83 @@ static enum result make_plan(const struct options *options, struct plan *plan, s
         life_s = profile_life_s(&profile);
     }
     plan->interval_min = even_interval_min(life_s / 60 / RUNS_PER_LIFE);
-    plan->min_ttl_s = options->min_ttl_s != OPTION_UNSET ? options->min_ttl_s : life_s / 2;
+    plan->min_ttl_s = o->min_ttl_s != OPTION_UNSET ? o->min_ttl_s : life_s / 2;
     if (result == RESULT_OK && plan->min_ttl_s < plan->interval_min * 60)
         msg_warn("a token that lasts a little more than --min-ttl ends before the next run, %lld "
                  "min later: give --min-ttl %lldm or more",
                  (long long)plan->interval_min, (long long)plan->interval_min);
-    plan->offset_min = spread(options->all ? "--all" : cache.name, (unsigned)plan->interval_min);
-    cache_close(&cache);
-    profile_clear(&profile);
-    if (result != RESULT_OK)
-        return result;
+    plan->offset_min = spread(o->all ? "--all" : cache.name, (unsigned)plan->interval_min);
+    return result;
+}
+
+static enum result plan_places(struct plan *plan, struct error *error)
+{
+    const struct options *o = plan->options;
     /* --all is for the directory, wherever the environment says that one profile's file is. */
-    place = options->all ? NULL : options->file;
-    if (place != NULL)
-        plan->file = process_absolute_path(place);
-    else if ((place = process_variable("SERVETEL_AUTH_DIR")) != NULL)
-        plan->dir = process_absolute_path(place);
-    plan->name = name_schedule(plan);
+    const char *file = o->all ? NULL : o->file, *dir = process_variable("SERVETEL_AUTH_DIR");
+
+    if (file != NULL)
+        plan->file = process_absolute_path(file);
+    else if (dir != NULL)
+        plan->dir = process_absolute_path(dir);
+    if ((file != NULL || dir != NULL) && plan->file == NULL && plan->dir == NULL)
+        return error_set(error, RESULT_LOCAL,
+                         "cannot tell where the cache is from here: give its whole path");
     plan->program = own_path();
     if (plan->program == NULL)
         return error_set(error, RESULT_LOCAL, "cannot tell where this program is installed");
-    if (place != NULL && plan->file == NULL && plan->dir == NULL)
-        return error_set(error, RESULT_LOCAL,
-                         "cannot tell where the cache is from here: give its whole path");
+    plan->name = name_schedule(plan);
     return RESULT_OK;
 }
 
-static void free_plan(struct plan *plan)
+/* Neither a crontab nor a unit can hold a line's end; for systemd a carriage return is one, too. */
+static enum result check_lines(const struct plan *plan, struct error *error)
 {
-    mem_free(plan->program);
-    mem_free(plan->file);
-    mem_free(plan->dir);
-    mem_free(plan->name);
-}
+    const char *const texts[] = {plan->options->on_change, plan->options->adopt, plan->program,
+                                 plan->file, plan->dir};
 
-/* For cron's sh; for systemd's ExecStart=, where $ is special, or its Environment=, where it is
- * not.
- */
-enum quoting { FOR_CRON, FOR_UNIT_COMMAND, FOR_UNIT_VARIABLE };
-
-/* The word within quotes. For sh a quote ends them, stands escaped, and begins them again. Cron
- * ends the line at a bare %, and takes the backslash before another off; some crons also take the
- * first of two backslashes off, all the one before a %: quotes end and begin after each. */
-static void put_quoted(struct buffer *out, const char *word, enum quoting quoting)
-{
-    const char *doubled = quoting == FOR_UNIT_COMMAND ? "%$" : "%"; /* specifiers, variables */
-    bool systemd = quoting != FOR_CRON, plain = text_is_plain_word(word);
-    const char *quote = plain ? "" : systemd ? "\"" : "'";
-
-    buffer_put(out, quote);
-    for (; *word != '\0'; word++) {
-        const char one[] = {*word, '\0'};
-        bool escapes = systemd ? *word == '"' || *word == '\\' : *word == '%';
-
-        buffer_put(out, escapes                                     ? "\\"
-                        : systemd && strchr(doubled, *word) != NULL ? one
-                        : !systemd && *word == '\''                 ? "'\\'"
-                                                                    : "");
-        buffer_put(out, one);
-        buffer_put(out, !systemd && *word == '\\' ? "''" : "");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i] != NULL && texts[i][strcspn(texts[i], "\n\r")] != '\0')
+            return error_set(error, RESULT_USAGE,
+                             "neither cron nor systemd takes more than one line: there is the end "
+                             "of one in a command or in a path");
     }
-    buffer_put(out, quote);
+    return RESULT_OK;
 }
 
+/* Without a value, nothing. */
 static void put_option(struct buffer *out, const char *name, const char *value,
-                       enum quoting quoting)
+                       const struct quoting *quoting)
 {
+    const char *quote;
+
     if (value == NULL)
         return;
-    buffer_put(out, name);
-    put_quoted(out, value, quoting);
+    quote = text_is_plain_word(value) ? "" : quoting->quote;
+    buffer_put(out, name, quote);
+    for (; *value != '\0'; value++) {
+        const char one[] = {*value, '\0'}, *special = strchr(quoting->special, *value);
+
+        buffer_put(out, special != NULL ? quoting->spelt[special - quoting->special] : one);
+    }
+    buffer_put(out, quote);
 }
 
 /* As a person would write it. */
 static void put_duration(struct buffer *out, const char *name, int64_t seconds)
 {
     bool is_minutes = seconds % 60 == 0 && seconds != 0;
-    char text[32];
 
-    snprintf(text, sizeof text, "%lld%c", (long long)(is_minutes ? seconds / 60 : seconds),
-             is_minutes ? 'm' : 's');
-    put_option(out, name, text, FOR_CRON);
+    buffer_take(out, mem_format("%s%lld%c", name, (long long)(is_minutes ? seconds / 60 : seconds),
+                                is_minutes ? 'm' : 's'));
 }
 
-static void put_command(struct buffer *out, const struct plan *plan, enum quoting quoting)
+static void put_command(struct buffer *out, const char *before, const struct plan *plan,
+                        const struct quoting *quoting)
 {
     const struct options *o = plan->options;
 
-    put_quoted(out, plan->program, quoting);
+    put_option(out, before, plan->program, quoting);
     buffer_put(out, o->all ? " refresh --quiet --all" : " refresh --quiet");
     put_option(out, " --file ", plan->file, quoting);
     if (!o->all && plan->file == NULL)
@@ -287,93 +271,76 @@ static void name_times(const struct plan *plan, bool is_cron, char minutes[TIMES
         snprintf(hours, TIMES_SIZE, "*");
 }
 
-/* What mem_format made. */
-static void put_made(struct buffer *out, char *text)
-{
-    buffer_put(out, text);
-    mem_free(text);
-}
-
 static void cron(struct buffer *out, const struct plan *plan)
 {
     char minutes[TIMES_SIZE], hours[TIMES_SIZE];
 
     name_times(plan, true, minutes, hours);
     /* Both lines end alike, so that whoever installs them again finds the old ones by that. */
-    put_made(out, mem_format("# %s\n%s %s * * * ", plan->name, minutes, hours));
-    put_option(out, "SERVETEL_AUTH_DIR=", plan->dir, FOR_CRON);
-    buffer_put(out, plan->dir != NULL ? " " : "");
-    put_command(out, plan, FOR_CRON);
-    put_made(out, mem_format(" # %s", plan->name));
+    buffer_take(out, mem_format("# %s\n%s %s * * *", plan->name, minutes, hours));
+    put_option(out, " SERVETEL_AUTH_DIR=", plan->dir, &for_cron);
+    put_command(out, " ", plan, &for_cron);
+    buffer_take(out, mem_format(" # %s", plan->name));
 }
 
 static void systemd(struct buffer *out, const struct plan *plan)
 {
     const char *whose = plan->options->all   ? "all profiles"
-                        : plan->file != NULL ? plan->name + strlen("servetel-auth-")
+                        : plan->file != NULL ? plan->name + strlen(NAME_BEGIN)
                                              : command_profile(plan->options);
-    char *dir = plan->dir != NULL ? mem_join("SERVETEL_AUTH_DIR=", plan->dir) : NULL;
+    OWNED char *dir = plan->dir != NULL ? mem_join("SERVETEL_AUTH_DIR=", plan->dir) : NULL;
     char minutes[TIMES_SIZE], hours[TIMES_SIZE];
 
-    put_made(out, mem_format("# %s.service\n"
-                             "[Unit]\n"
-                             "Description=Keep a Servetel token fresh (%s)\n"
-                             "Documentation=man:servetel-auth(1)\n"
-                             "\n"
-                             "[Service]\n"
-                             "Type=oneshot\n",
-                             plan->name, whose));
-    put_option(out, "Environment=", dir, FOR_UNIT_VARIABLE);
-    buffer_put(out, dir != NULL ? "\nExecStart=" : "ExecStart=");
-    put_command(out, plan, FOR_UNIT_COMMAND);
+    buffer_take(out, mem_format("# %s.service\n"
+                                "[Unit]\n"
+                                "Description=Keep a Servetel token fresh (%s)\n"
+                                "Documentation=man:servetel-auth(1)\n"
+                                "\n"
+                                "[Service]\n"
+                                "Type=oneshot\n",
+                                plan->name, whose));
+    put_option(out, "Environment=", dir, &for_unit);
+    put_command(out, dir != NULL ? "\nExecStart=" : "ExecStart=", plan, &for_exec_start);
     name_times(plan, false, minutes, hours);
-    put_made(out, mem_format("\n"
-                             "\n"
-                             "# %s.timer\n"
-                             "[Unit]\n"
-                             "Description=Keep a Servetel token fresh (%s)\n"
-                             "\n"
-                             "[Timer]\n"
-                             "OnCalendar=*-*-* %s:%s:00\n"
-                             "Persistent=true\n"
-                             "\n"
-                             "[Install]\n"
-                             "WantedBy=timers.target",
-                             plan->name, whose, hours, minutes));
-    mem_free(dir);
-}
-
-/* Neither a crontab nor a unit can hold a line's end, which for systemd is a carriage return, too.
- */
-static bool has_line_end(const char *text)
-{
-    return text != NULL && text[strcspn(text, "\n\r")] != '\0';
+    buffer_take(out, mem_format("\n"
+                                "\n"
+                                "# %s.timer\n"
+                                "[Unit]\n"
+                                "Description=Keep a Servetel token fresh (%s)\n"
+                                "\n"
+                                "[Timer]\n"
+                                "OnCalendar=*-*-* %s:%s:00\n"
+                                "Persistent=true\n"
+                                "\n"
+                                "[Install]\n"
+                                "WantedBy=timers.target",
+                                plan->name, whose, hours, minutes));
 }
 
 int cmd_schedule(const struct options *options)
 {
+    struct plan plan = {.options = options};
     const char *kind = options->operands[0];
-    struct error error;
-    struct plan plan;
+    bool is_cron = strcmp(kind, "cron") == 0;
     struct buffer out = BUFFER(SIZE_MAX / 2);
+    struct error error;
     int code;
 
-    if (options->all && (options->profile_is_flag || options->file_is_flag))
-        return command_misuse("--all goes with neither --profile nor --file");
-    if (strcmp(kind, "cron") != 0 && strcmp(kind, "systemd") != 0)
+    if (!is_cron && strcmp(kind, "systemd") != 0)
         return command_misuse("schedule knows cron and systemd");
-    if (make_plan(options, &plan, &error) != RESULT_OK) {
+    if (plan_times(&plan, &error) != RESULT_OK || plan_places(&plan, &error) != RESULT_OK ||
+        check_lines(&plan, &error) != RESULT_OK) {
         code = command_fail(&error);
-    } else if (has_line_end(options->on_change) || has_line_end(options->adopt) ||
-               has_line_end(plan.program) || has_line_end(plan.file) || has_line_end(plan.dir)) {
-        code = command_misuse("neither cron nor systemd takes more than one line: there is the end "
-                              "of one in a command or in a path");
     } else {
         warn_of_logins(options);
-        (strcmp(kind, "cron") == 0 ? cron : systemd)(&out, &plan);
-        code = command_print(buffer_text(&out));
-        buffer_clear(&out);
+        (is_cron ? cron : systemd)(&out, &plan);
+        buffer_put(&out, "\n");
+        code = command_write(&out);
     }
-    free_plan(&plan);
+    buffer_clear(&out);
+    mem_free(plan.program);
+    mem_free(plan.file);
+    mem_free(plan.dir);
+    mem_free(plan.name);
     return code;
 }

@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* show: a valid token on stdout, as a script wants it. The command that runs thousands of times:
  * with a fresh token it opens one file, and loads nothing that it does not need for that. */
-#include <stdint.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/text.h"
 #include "commands/command.h"
-#include "store/cache.h"
-#include "store/token.h"
 
 static void put_token(struct buffer *out, const char *format, const char *token)
 {
     if (format == NULL || strcmp(format, "token") == 0) {
         buffer_put(out, token);
     } else if (strcmp(format, "header") == 0) {
-        buffer_put(out, "Authorization: Bearer ");
-        buffer_put(out, token);
+        buffer_put(out, "Authorization: Bearer ", token);
     } else if (strcmp(format, "curl") == 0) {
         buffer_put(out, "header = \"Authorization: Bearer ");
         text_put_escaped(out, token, "\"\\", "\\", "");
@@ -42,7 +37,7 @@ static char *token_json(const struct renewal *r, enum result result)
 static enum result render(const struct options *options, const struct profile *profile,
                           struct buffer *out, struct error *error)
 {
-    char *claims = options->claims ? token_payload(profile->token) : NULL;
+    OWNED char *claims = options->claims ? token_payload(profile->token) : NULL;
 
     if (options->claims && claims == NULL)
         return error_set(error, RESULT_FAILED, "the token is no JWT: it has no claims to show");
@@ -52,7 +47,6 @@ static enum result render(const struct options *options, const struct profile *p
     } else {
         put_token(out, options->format, profile->token);
     }
-    mem_free(claims);
     return RESULT_OK;
 }
 
@@ -61,27 +55,21 @@ int cmd_show(const struct options *options)
     struct buffer out = BUFFER(SIZE_MAX / 2);
     struct renew_wish wish;
     enum result result;
-    struct renewal r;
-    int code;
+    int code, written = 0;
 
     if (options->json + options->claims + (options->format != NULL) > 1)
         return command_misuse("give only one of --format, --json and --claims");
+    AT_END(renew_end) struct renewal r;
     result = command_fresh(options, &wish, &r);
     if (options->json) {
-        char *line = token_json(&r, result);
-
-        buffer_put(&out, line);
-        mem_free(line);
+        buffer_take(&out, token_json(&r, result));
     } else if (result == RESULT_OK) {
         result = render(options, &r.profile, &out, &r.error);
     }
     code = result == RESULT_OK ? 0 : command_fail(&r.error);
     if (out.len > 0) {
         buffer_put(&out, options->no_newline ? "" : "\n");
-        if (command_write(out.data, out.len, &r.error) != RESULT_OK)
-            code = command_fail(&r.error);
+        written = command_write(&out);
     }
-    buffer_clear(&out);
-    renew_end(&r);
-    return code;
+    return written != 0 ? written : code;
 }

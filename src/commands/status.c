@@ -1,31 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* status: what is cached, for whom, for how long; never a token. A table for a person,
  * tab-separated columns for a pipe, JSON for a program, gauges for Prometheus. */
-#include <stdint.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/msg.h"
-#include "base/text.h"
 #include "commands/command.h"
 #include "commands/status.h"
 #include "renewal/decide.h"
 #include "store/lock.h"
-#include "store/token.h"
 
 /* ---- one profile ---- */
 
-/* now is the epoch's second of the whole listing. */
 static void read_status(struct status *status, const struct options *options, const char *name,
                         int64_t now)
 {
-    struct cache cache;
+    AT_END(cache_close) struct cache cache;
     bool readable;
 
-    profile_init(&status->profile);
-    status->error.result = RESULT_OK;
+    status->now = now;
+    status->profile = PROFILE_NONE;
     readable = cache_open(&cache, name, options->file, &status->error) == RESULT_OK &&
                cache_read(&cache, &status->profile, &status->error) == RESULT_OK;
     status->name = mem_copy(cache.name);
@@ -37,7 +32,6 @@ static void read_status(struct status *status, const struct options *options, co
     status->ends_early = options->min_ttl_s != OPTION_UNSET && readable &&
                          profile_ttl_s(&status->profile, now) <= options->min_ttl_s;
     status->in_doubt = readable && cache_token_is_in_doubt(&cache, status->profile.token, 0);
-    cache_close(&cache);
 }
 
 static void clear_status(struct status *status)
@@ -95,10 +89,10 @@ static void set_time(struct cJSON *json, const char *name, int64_t value)
         json_set_string(json, name, NULL);
 }
 
-static struct cJSON *status_json(const struct status *status, int64_t now)
+static struct cJSON *status_json(const struct status *status)
 {
     const struct profile *p = &status->profile;
-    struct cJSON *json = command_json(status->name, status->path, p, now);
+    struct cJSON *json = command_json(status->name, status->path, p, status->now);
 
     command_json_result(json, status_result(status),
                         status->error.result != RESULT_OK ? status->error.text : NULL);
@@ -110,7 +104,7 @@ static struct cJSON *status_json(const struct status *status, int64_t now)
     set_time(json, "refused_at", p->refused_at);
     set_time(json, "blacklisted_at", p->blacklisted_at);
     json_set_bool(json, "in_doubt", status->in_doubt);
-    set_time(json, "retry_at", decide_pause_s(p, now) > 0 ? p->retry_at : 0);
+    set_time(json, "retry_at", decide_pause_s(p, status->now) > 0 ? p->retry_at : 0);
     set_time(json, "password_expires_at", p->password_expires_at);
     json_set_string(json, "source", status_source(p));
     json_set_string(json, "unattended_login", p->unattended_login);
@@ -118,14 +112,14 @@ static struct cJSON *status_json(const struct status *status, int64_t now)
     return json;
 }
 
-static int print_json(const struct status *list, size_t count, int64_t now, enum result result,
+static int print_json(const struct status *list, size_t count, enum result result,
                       const char *error)
 {
     struct cJSON *json = json_new_object();
 
     json_set_array(json, "profiles");
     for (size_t i = 0; i < count; i++)
-        json_add_to_array(json, "profiles", status_json(&list[i], now));
+        json_add_to_array(json, "profiles", status_json(&list[i]));
     command_json_result(json, result, error);
     return command_print_json(json);
 }
@@ -165,31 +159,22 @@ static int64_t gauge_value(size_t gauge, const struct status *status)
 static void put_gauge(struct buffer *out, size_t gauge, const struct status *status)
 {
     int64_t value = gauge_value(gauge, status);
-    char *number = value == NEVER ? mem_copy("+Inf") : mem_format("%lld", (long long)value);
-    char *label = mem_copy(status->name); /* or a path: any text */
-    char *head = mem_join("servetel_auth_", gauges[gauge].name, "{profile=\"");
+    OWNED char *label = mem_copy(status->name); /* or a path: any text */
 
-    if (value != UNKNOWN) {
-        text_clean(label);
-        buffer_put(out, head);
-        text_put_escaped(out, label, "\"\\", "\\", "");
-        buffer_put(out, "\"} ");
-        buffer_put(out, number);
-        buffer_put(out, "\n");
-    }
-    mem_free(head);
-    mem_free(label);
-    mem_free(number);
+    if (value == UNKNOWN)
+        return;
+    text_clean(label);
+    buffer_put(out, "servetel_auth_", gauges[gauge].name, "{profile=\"");
+    text_put_escaped(out, label, "\"\\", "\\", "");
+    buffer_take(out, value == NEVER ? mem_copy("\"} +Inf\n")
+                                    : mem_format("\"} %lld\n", (long long)value));
 }
 
 static void put_gauges(struct buffer *out, const struct status *list, size_t count)
 {
     for (size_t g = 0; g < GAUGES; g++) {
-        char *head = mem_format("# HELP servetel_auth_%s %s\n# TYPE servetel_auth_%s gauge\n",
-                                gauges[g].name, gauges[g].help, gauges[g].name);
-
-        buffer_put(out, head);
-        mem_free(head);
+        buffer_put(out, "# HELP servetel_auth_", gauges[g].name, " ", gauges[g].help,
+                   "\n# TYPE servetel_auth_", gauges[g].name, " gauge\n");
         for (size_t i = 0; i < count; i++)
             put_gauge(out, g, &list[i]);
     }
@@ -197,28 +182,23 @@ static void put_gauges(struct buffer *out, const struct status *list, size_t cou
 
 /* ---- the command ---- */
 
-static int print_text(const struct options *options, const struct status *list, size_t count,
-                      int64_t now)
+static int print_text(const struct options *options, const struct status *list, size_t count)
 {
     struct buffer out = BUFFER(SIZE_MAX / 2);
-    struct error error;
-    enum result result;
 
     if (options->format != NULL) {
         put_gauges(&out, list, count);
     } else if (!isatty(STDOUT_FILENO)) {
-        status_columns(&out, list, count, now);
+        status_columns(&out, list, count);
     } else if (count > 0) {
-        status_table(&out, list, count, now);
+        status_table(&out, list, count);
         for (size_t i = 0; i < count; i++)
-            status_notes(&out, &list[i], now, count == 1);
+            status_notes(&out, &list[i], count == 1);
     }
-    result = command_write(buffer_text(&out), out.len, &error);
-    buffer_clear(&out);
-    return result == RESULT_OK ? 0 : command_fail(&error);
+    return command_write(&out);
 }
 
-static int show(const struct options *options, struct status *list, size_t count, int64_t now)
+static int show(const struct options *options, struct status *list, size_t count)
 {
     static const char none[] = "no token is cached: run servetel-auth login";
     bool is_table = !options->json && options->format == NULL && isatty(STDOUT_FILENO);
@@ -230,12 +210,12 @@ static int show(const struct options *options, struct status *list, size_t count
         if (!is_table && list[i].error.result != RESULT_OK)
             msg_error("%s", list[i].error.text);
         else if (!is_table)
-            status_notes(NULL, &list[i], now, false);
+            status_notes(NULL, &list[i], false);
     }
     if (count == 0)
         msg_note("%s", none);
-    code = options->json ? print_json(list, count, now, worst, count == 0 ? none : NULL)
-                         : print_text(options, list, count, now);
+    code = options->json ? print_json(list, count, worst, count == 0 ? none : NULL)
+                         : print_text(options, list, count);
     for (size_t i = 0; i < count; i++)
         clear_status(&list[i]);
     /* A profile in trouble is to be published, not to keep the file from being written. */
@@ -246,23 +226,20 @@ int cmd_status(const struct options *options)
 {
     bool is_one = options->profile != NULL || options->file != NULL;
     int64_t now = clock_epoch_s();
-    struct status *list;
+    AT_END(cache_list_free) char **names = NULL;
+    OWNED struct status *list = NULL;
     struct error error;
-    char **names = NULL;
     size_t count = 1;
     int code;
 
     if (options->format != NULL && (options->json || options->min_ttl_s != OPTION_UNSET))
         return command_misuse("--format prometheus goes with neither --json nor --min-ttl");
     if (!is_one && cache_list(&names, &count, &error) != RESULT_OK) {
-        code = options->json ? print_json(NULL, 0, now, error.result, error.text) : 0;
+        code = options->json ? print_json(NULL, 0, error.result, error.text) : 0;
         return code != 0 ? code : command_fail(&error);
     }
     list = mem_new((count + 1) * sizeof *list);
     for (size_t i = 0; i < count; i++)
         read_status(&list[i], options, is_one ? command_profile(options) : names[i], now);
-    cache_list_free(names);
-    code = show(options, list, count, now);
-    mem_free(list);
-    return code;
+    return show(options, list, count);
 }

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What `status` shows of a profile, and how it looks to a person. Never a token. */
-#ifndef STATUS_H
-#define STATUS_H
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#pragma once
 
 #include "base/mem.h"
-#include "base/result.h"
 #include "store/profile.h"
 
 /* One profile, as read. Owns its members. */
 struct status {
+    int64_t now; /* the second of the whole listing */
     char *name, *path;
     struct profile profile;
     struct error error; /* RESULT_OK, or why it cannot be used */
@@ -30,10 +25,8 @@ const char *status_state(const struct status *status);
 const char *status_source(const struct profile *profile);
 
 /* Tab-separated columns, one line a profile. */
-void status_columns(struct buffer *out, const struct status *list, size_t count, int64_t now);
+void status_columns(struct buffer *out, const struct status *list, size_t count);
 /* The table for a terminal. */
-void status_table(struct buffer *out, const struct status *list, size_t count, int64_t now);
+void status_table(struct buffer *out, const struct status *list, size_t count);
 /* Lines on what a person should know besides: of one that is alone, more. out NULL: as warnings. */
-void status_notes(struct buffer *out, const struct status *status, int64_t now, bool alone);
-
-#endif
+void status_notes(struct buffer *out, const struct status *status, bool alone);

@@ -10,10 +10,9 @@
 
 #include "base/clock.h"
 #include "base/msg.h"
-#include "base/text.h"
+#include "base/process.h"
 #include "renewal/decide.h"
 #include "store/advice.h"
-#include "store/token.h"
 #include "store/url.h"
 
 #define WIDTH_DEFAULT 80
@@ -38,27 +37,27 @@ struct row {
 };
 
 /* "41 min", "for ever" or "-". */
-static char *left_text(const struct profile *p, int64_t now)
+static char *left_text(const struct status *status)
 {
-    int64_t ttl_s = profile_ttl_s(p, now);
+    int64_t ttl_s = profile_ttl_s(&status->profile, status->now);
     char span[CLOCK_TEXT_SIZE];
 
-    return mem_copy(p->token == NULL           ? "-"
-                    : ttl_s == TOKEN_NO_EXPIRY ? "for ever"
-                    : ttl_s == 0               ? "ended"
-                                               : clock_format_span(ttl_s, span));
+    return mem_copy(status->profile.token == NULL ? "-"
+                    : ttl_s == TOKEN_NO_EXPIRY    ? "for ever"
+                    : ttl_s == 0                  ? "ended"
+                                                  : clock_format_span(ttl_s, span));
 }
 
 /* "2026-12-12", "in 26 h" or "now"; "" where no person need ever come. */
-static char *log_in_by_text(const struct status *status, int64_t now)
+static char *log_in_by_text(const struct status *status)
 {
     char text[CLOCK_TEXT_SIZE];
-    int64_t by = status->log_in_by;
+    int64_t by = status->log_in_by, left_s = by - status->now;
 
-    if (by == 0 || by <= now)
+    if (by == 0 || left_s <= 0)
         return mem_copy(by == 0 ? "" : "now");
-    if (by - now < SOON_S)
-        return mem_join("in ", clock_format_span(by - now, text));
+    if (left_s < SOON_S)
+        return mem_join("in ", clock_format_span(left_s, text));
     clock_format(by, text);
     text[sizeof "2026-12-12" - 1] = '\0';
     return mem_copy(text);
@@ -77,22 +76,18 @@ static int terminal_width(void)
 
 static bool terminal_is_utf8(void)
 {
-    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *locale = process_variable("LC_ALL");
 
-    for (size_t i = 0; i < 3; i++) {
-        const char *value = getenv(names[i]);
-
-        if (value != NULL && *value != '\0')
-            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL;
-    }
-    return false;
+    locale = locale != NULL ? locale : process_variable("LC_CTYPE");
+    locale = locale != NULL ? locale : process_variable("LANG");
+    return locale != NULL && (strstr(locale, "UTF-8") != NULL || strstr(locale, "utf8") != NULL);
 }
 
-/* What is left of the token's own life, as cells: full ones, then empty ones. "" where nobody
- * knows it. */
-static char *bar_text(const struct profile *p, int64_t now)
+/* What is left of the token's own life, as cells, full and empty; "" where nobody knows it. */
+static char *bar_text(const struct status *status)
 {
-    double life_s = (double)profile_life_s(p), ttl_s = (double)profile_ttl_s(p, now);
+    double life_s = (double)profile_life_s(&status->profile);
+    double ttl_s = (double)profile_ttl_s(&status->profile, status->now);
     int full = life_s <= 0 ? 0 : (int)((ttl_s < life_s ? ttl_s / life_s : 1) * BAR_CELLS + 0.5);
     const char *cells[] = {".", "#"};
     struct buffer bar = BUFFER(BAR_CELLS * 4);
@@ -106,7 +101,7 @@ static char *bar_text(const struct profile *p, int64_t now)
     return bar.data != NULL ? bar.data : mem_copy("");
 }
 
-static struct row make_row(const struct status *status, int64_t now)
+static struct row make_row(const struct status *status)
 {
     const struct profile *p = &status->profile;
     char fingerprint[TOKEN_FINGERPRINT_SIZE] = "-";
@@ -120,14 +115,14 @@ static struct row make_row(const struct status *status, int64_t now)
     row.cells[PROFILE] = mem_copy(status->name);
     row.cells[LOGIN] = mem_copy(p->email != NULL ? p->email : "-");
     row.cells[HOST] = has_host ? url_host(url) : mem_copy("-");
-    row.cells[LEFT] = left_text(p, now);
-    row.cells[BAR] = bar_text(p, now);
+    row.cells[LEFT] = left_text(status);
+    row.cells[BAR] = bar_text(status);
     row.cells[STATE] = mem_copy(status_state(status));
     for (char *c = row.cells[STATE]; *c != '\0'; c++) {
         if (*c == '_')
             *c = ' ';
     }
-    row.cells[LOG_IN_BY] = log_in_by_text(status, now);
+    row.cells[LOG_IN_BY] = log_in_by_text(status);
     row.cells[TOKEN] = mem_copy(fingerprint);
     for (int i = 0; i < COLUMNS; i++)
         text_clean(row.cells[i]);
@@ -143,9 +138,9 @@ static void free_row(struct row *row)
 /* ---- the table ---- */
 
 /* Red where a person must come, yellow where one must soon, or the token is not what was asked. */
-static const char *state_colour(const struct status *status, int64_t now)
+static const char *state_colour(const struct status *status)
 {
-    bool soon = status->log_in_by != 0 && status->log_in_by - now < SOON_S;
+    bool soon = status->log_in_by != 0 && status->log_in_by - status->now < SOON_S;
 
     if (!status_is_usable(status))
         return "\033[31m";
@@ -212,9 +207,7 @@ static void put_row(struct buffer *out, const struct row *row, const size_t widt
             text_cut(cell, widths[i]);
         for (; blanks > 0 && *cell != '\0'; blanks--)
             buffer_put(out, " ");
-        buffer_put(out, is_coloured ? colour : "");
-        buffer_put(out, cell);
-        buffer_put(out, is_coloured ? "\033[0m" : "");
+        buffer_put(out, is_coloured ? colour : "", cell, is_coloured ? "\033[0m" : "");
         if (characters(cell) > widths[i]) {
             buffer_put(out, "\n");
             *cell = '\0';
@@ -224,30 +217,29 @@ static void put_row(struct buffer *out, const struct row *row, const size_t widt
     buffer_put(out, "\n");
 }
 
-void status_columns(struct buffer *out, const struct status *list, size_t count, int64_t now)
+void status_columns(struct buffer *out, const struct status *list, size_t count)
 {
     static const enum column columns[] = {PROFILE, LOGIN, HOST, LEFT, STATE, TOKEN};
 
     for (size_t i = 0; i < count; i++) {
-        struct row row = make_row(&list[i], now);
+        struct row row = make_row(&list[i]);
 
-        for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++) {
-            buffer_put(out, c > 0 ? "\t" : "");
-            buffer_put(out, row.cells[columns[c]]);
-        }
+        for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++)
+            buffer_put(out, c > 0 ? "\t" : "", row.cells[columns[c]]);
         buffer_put(out, "\n");
         free_row(&row);
     }
 }
 
-void status_table(struct buffer *out, const struct status *list, size_t count, int64_t now)
+void status_table(struct buffer *out, const struct status *list, size_t count)
 {
-    struct row head, *rows = mem_new((count + 1) * sizeof *rows);
+    OWNED struct row *rows = mem_new((count + 1) * sizeof *rows);
+    struct row head;
     bool colour = msg_colour(STDOUT_FILENO);
     size_t widths[COLUMNS];
 
     for (size_t i = 0; i < count; i++)
-        rows[i] = make_row(&list[i], now);
+        rows[i] = make_row(&list[i]);
     for (int i = 0; i < COLUMNS; i++)
         head.cells[i] = mem_copy(heads[i]);
     choose_widths(widths, rows, count);
@@ -256,10 +248,9 @@ void status_table(struct buffer *out, const struct status *list, size_t count, i
     buffer_put(out, colour ? "\033[0m" : "");
     free_row(&head);
     for (size_t i = 0; i < count; i++) {
-        put_row(out, &rows[i], widths, colour ? state_colour(&list[i], now) : "");
+        put_row(out, &rows[i], widths, colour ? state_colour(&list[i]) : "");
         free_row(&rows[i]);
     }
-    mem_free(rows);
 }
 
 /* ---- what a person should know besides ---- */
@@ -267,28 +258,26 @@ void status_table(struct buffer *out, const struct status *list, size_t count, i
 static void PRINTF_LIKE(3, 4)
     put_note(struct buffer *out, const struct status *status, const char *format, ...)
 {
-    char text[ERROR_TEXT_SIZE], *line;
+    char text[ERROR_TEXT_SIZE];
+    OWNED char *line = NULL;
     va_list args;
 
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     line = mem_join(status->name, ": ", text);
+    text_clean(line);
     if (out == NULL)
         msg_warn("%s", line);
-    text_clean(line);
-    if (out != NULL) {
-        buffer_put(out, line);
-        buffer_put(out, "\n");
-    }
-    mem_free(line);
+    else
+        buffer_put(out, line, "\n");
 }
 
 /* What is wrong with the token that its times do not show, and what helps. False: nothing is. */
-static bool put_trouble(struct buffer *out, const struct status *status, int64_t now, bool alone)
+static bool put_trouble(struct buffer *out, const struct status *status, bool alone)
 {
     const struct profile *p = &status->profile;
-    bool lasts = p->refused_at != 0 && profile_ttl_s(p, now) > 0;
+    bool lasts = p->refused_at != 0 && profile_ttl_s(p, status->now) > 0;
     const char *what = p->blacklisted_at != 0 && p->refused_at != 0
                            ? "the service said that the token is blacklisted"
                        : p->blacklisted_at != 0 ? "the API refused the token"
@@ -304,30 +293,30 @@ static bool put_trouble(struct buffer *out, const struct status *status, int64_t
                        : status->in_doubt ? "if the next one is refused, run "
                        : lasts            ? "then run "
                                           : "run ";
-    char *command = advice_login_command(status->name, status->path, p), when[CLOCK_TEXT_SIZE];
+    OWNED char *command = advice_login_command(status->name, status->path, p);
+    char when[CLOCK_TEXT_SIZE];
 
     if (what != NULL)
         put_note(out, status, "%s%s%s: %s%s", what, lasts ? ", which lasts until " : "",
                  lasts ? clock_format(p->expires_at, when) : "", next,
                  next[strlen(next) - 1] == ' ' ? command : "");
-    mem_free(command);
     return what != NULL;
 }
 
-void status_notes(struct buffer *out, const struct status *status, int64_t now, bool alone)
+void status_notes(struct buffer *out, const struct status *status, bool alone)
 {
     const struct profile *p = &status->profile;
     char text[PROFILE_PASSWORD_TEXT_SIZE], when[CLOCK_TEXT_SIZE], span[CLOCK_TEXT_SIZE];
-    char *refused = advice_refused_password(status->name, status->path, p);
-    const char *password = profile_password_text(p, now, text);
-    int64_t pause_s = decide_pause_s(p, now);
+    OWNED char *refused = advice_refused_password(status->name, status->path, p);
+    const char *password = profile_password_text(p, status->now, text);
+    int64_t pause_s = decide_pause_s(p, status->now);
     bool trouble;
 
     if (status->error.result != RESULT_OK)
         put_note(out, status, "%s", status->error.text);
     if (refused != NULL)
         put_note(out, status, "%s", refused);
-    trouble = put_trouble(out, status, now, alone) || refused != NULL;
+    trouble = put_trouble(out, status, alone) || refused != NULL;
     if (pause_s > 0)
         put_note(out, status, "%s %s (%s)",
                  decide_pause_is_own(p) ? "the last unattended login failed: no other before"
@@ -337,11 +326,11 @@ void status_notes(struct buffer *out, const struct status *status, int64_t now, 
         put_note(out, status, "the password %s: change it and log in again", password);
     if (status->ends_early)
         put_note(out, status, "lasts less than --min-ttl asks");
-    mem_free(refused);
     if (!alone || p->token == NULL)
         return;
     if (p->expires_at != TOKEN_NO_EXPIRY && p->blacklisted_at == 0)
-        put_note(out, status, "the token %s %s", p->expires_at <= now ? "ended" : "lasts until",
+        put_note(out, status, "the token %s %s",
+                 p->expires_at <= status->now ? "ended" : "lasts until",
                  clock_format(p->expires_at, when));
     if (!trouble && status_source(p) != NULL)
         put_note(out, status, "renews itself, with its %s", status_source(p));

@@ -6,16 +6,13 @@
  * on whatever host or in whatever container: so whoever can have that lock knows that both are
  * left over, and removes them.
  *
- * A struct token_file owns its strings and its descriptor.
- */
-#ifndef TOKEN_FILE_H
-#define TOKEN_FILE_H
+ * A struct token_file owns its strings and its descriptor. */
+#pragma once
 
-#include "base/result.h"
 #include "store/cache.h"
 
 struct token_file {
-    char *path, *temp_path, *lock_path; /* absolute: the program may change its directory */
+    char *path, *lock_path; /* absolute: the program may change its directory */
     int lock_fd;
 };
 
@@ -27,11 +24,7 @@ enum result token_file_write(struct token_file *file, const char *token,
                              struct error *error) MUST_CHECK;
 void token_file_close(struct token_file *file);
 
-/* Removes what dead keepers of this cache, or one whose name ends so, left. Nothing for a cache
- * that cache_open refused. */
+/* Removes what dead keepers of this cache left. Nothing for one that cache_open refused. */
 void token_file_sweep(const struct cache *cache);
-/* The same for all caches in the directory of profiles; those that are links to elsewhere are for
- * token_file_sweep. */
+/* The same for all in the directory of profiles, but for those that are links to elsewhere. */
 void token_file_sweep_all(void);
-
-#endif

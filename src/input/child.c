@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "input/child.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -48,8 +45,7 @@ char **child_environment(const char *const *extra)
 
 /* ---- the terminal ---- */
 
-/* A command has a process group of its own, and is in the terminal's foreground if we are: it may
- * have to ask the person. */
+/* A command's own group is in the terminal's foreground if we are: it may have to ask a person. */
 struct terminal {
     int fd; /* -1: there is none */
     bool lent;
@@ -59,14 +55,13 @@ struct terminal {
 /* One command at a time has it: --all runs many. */
 static atomic_bool lent;
 
-/* From the background, without being stopped for it. Between fork and exec, too. */
+/* From the background, without being stopped for it (SIGTTOU). Between fork and exec, too. */
 static void set_foreground(int tty, pid_t group, const struct termios *modes)
 {
-    sigset_t output, before;
+    sigset_t all, before;
 
-    sigemptyset(&output);
-    sigaddset(&output, SIGTTOU);
-    pthread_sigmask(SIG_BLOCK, &output, &before);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     tcsetpgrp(tty, group);
     if (modes != NULL)
         tcsetattr(tty, TCSANOW, modes);
@@ -129,9 +124,9 @@ static _Noreturn void become_shell(const struct running *running, char **environ
 
 static enum result start(struct running *running, const struct child *child, struct error *error)
 {
+    OWNED char **merged = child_environment(child->environment);
     int in[2] = {-1, -1}, out[2] = {-1, -1}, number;
     bool wants_output = child->line != NULL;
-    char **merged;
 
     *running = (struct running){.child = child, .pid = -1, .out_fd = -1, .in_fd = -1};
     running->terminal.fd = fd_open("/dev/tty", O_RDWR | O_NOCTTY);
@@ -142,14 +137,12 @@ static enum result start(struct running *running, const struct child *child, str
     if (wants_output && fd_pipe(out) == 0)
         fcntl(out[1], F_SETFL, 0);
     if (in[0] >= 0 && (!wants_output || out[0] >= 0)) {
-        merged = child_environment(child->environment);
         lend_terminal(&running->terminal);
         running->pid = fork();
         if (running->pid == 0)
             become_shell(running, merged, in[0], wants_output ? out[1] : STDERR_FILENO);
         if (running->pid > 0)
             put_into_group(running, running->pid); /* whichever of the two comes first */
-        mem_free(merged);
     }
     number = errno;
     fd_close(&in[0]);
@@ -248,11 +241,12 @@ static bool has_ended(struct running *running)
 static enum result judge(const struct running *running, struct error *error)
 {
     struct buffer *line = running->child->line;
+    int status = running->status; /* macOS's macros cast what is const */
 
-    if (WIFSIGNALED(running->status))
-        return error_set(error, RESULT_FAILED, "died of signal %d", WTERMSIG(running->status));
-    if (WEXITSTATUS(running->status) != 0)
-        return error_set(error, RESULT_FAILED, "exited with %d", WEXITSTATUS(running->status));
+    if (WIFSIGNALED(status))
+        return error_set(error, RESULT_FAILED, "died of signal %d", WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0)
+        return error_set(error, RESULT_FAILED, "exited with %d", WEXITSTATUS(status));
     if (running->line_too_long)
         return error_set(error, RESULT_FAILED, "printed too long a line");
     if (line != NULL && line->len > 0 && line->data[line->len - 1] == '\r')
@@ -275,7 +269,7 @@ static void end(struct running *running)
 
 enum result child_run(const struct child *child, int64_t deadline_ms, struct error *error)
 {
-    struct running running;
+    AT_END(end) struct running running;
     enum result result = start(&running, child, error);
 
     while (result == RESULT_OK && !has_ended(&running)) {
@@ -288,8 +282,5 @@ enum result child_run(const struct child *child, int64_t deadline_ms, struct err
     }
     if (result == RESULT_OK && WIFSIGNALED(running.status) && signals_caught())
         result = error_set(error, RESULT_INTERRUPTED, "interrupted");
-    if (result == RESULT_OK)
-        result = judge(&running, error);
-    end(&running);
-    return result;
+    return result == RESULT_OK ? judge(&running, error) : result;
 }

@@ -7,15 +7,10 @@
  *
  * The command has a process group of its own, so that all of it can be ended. At a terminal that
  * group is in the foreground, as a shell's job, so that it may ask there; what ^C and ^Z do to it,
- * they do to ours. Afterwards the terminal is as it was before.
- */
-#ifndef CHILD_H
-#define CHILD_H
-
-#include <stdint.h>
+ * they do to ours. Afterwards the terminal is as it was before. */
+#pragma once
 
 #include "base/mem.h"
-#include "base/result.h"
 
 /* The longest first line that is kept: a token and its "Bearer ". */
 #define CHILD_LINE_MAX 20000
@@ -37,5 +32,3 @@ enum result child_run(const struct child *child, int64_t deadline_ms,
 /* The environment with those variables in it: an array to mem_free, whose strings stay whose they
  * were. Not setenv: its copies of a token nobody wipes. */
 char **child_environment(const char *const *extra);
-
-#endif

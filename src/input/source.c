@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "input/source.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -41,8 +40,7 @@ static ssize_t read_ready(int fd, char *bytes, size_t size)
     return poll(&now, 1, 0) > 0 ? read(fd, bytes, size) : -1;
 }
 
-/* One read of at most size bytes, *len of them got (0 at the end); a person at a terminal may take
- * his time. */
+/* One read of at most size bytes: *len, 0 at the end. A person at a terminal may take his time. */
 static enum result read_some(int fd, const char *what, int64_t deadline_ms, char *bytes,
                              size_t size, size_t *len, struct error *error)
 {
@@ -90,20 +88,23 @@ enum result source_read_file(const char *path, int64_t deadline_ms, struct buffe
                              struct source_file *file, struct error *error)
 {
     /* O_NONBLOCK: a FIFO that nobody writes must not hang the open. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    AT_END(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     char what[512];
-    enum result result;
     struct stat st;
 
     snprintf(what, sizeof what, "the password file '%s'", path);
     *file = (struct source_file){0};
     if (fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot read %s: %s", what, strerror(errno));
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-        *file = (struct source_file){.exposed = (st.st_mode & 044) != 0, .regular = true};
-    result = source_read(fd, SOURCE_LINE, what, deadline_ms, password, error);
-    close(fd);
-    return result == RESULT_OK ? source_check(password, what, error) : result;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        /* By its group's right another's file is given to us, as a Secret in a volume is. */
+        mode_t others = st.st_uid == geteuid() ? 044 : 004;
+
+        *file = (struct source_file){.exposed = (st.st_mode & others) != 0, .regular = true};
+    }
+    if (source_read(fd, SOURCE_LINE, what, deadline_ms, password, error) != RESULT_OK)
+        return error->result;
+    return source_check(password, what, error);
 }
 
 enum result source_run(const char *command, const char *what, const char *name, int64_t deadline_ms,
@@ -192,14 +193,12 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
 enum result source_ask(const char *prompt, bool echo, struct buffer *answer, struct error *error)
 {
     struct sigaction suspend = {.sa_handler = on_suspend}, suspend_before;
-    int tty = fd_open("/dev/tty", O_RDWR | O_NOCTTY);
+    AT_END(fd_close) int tty = fd_open("/dev/tty", O_RDWR | O_NOCTTY);
     struct termios before;
     enum result result;
 
-    if (tty < 0 || tcgetattr(tty, &before) < 0) {
-        fd_close(&tty);
+    if (tty < 0 || tcgetattr(tty, &before) < 0)
         return error_set(error, RESULT_USAGE, "there is no terminal to ask on");
-    }
     signals_catch();
     sigaction(SIGTSTP, NULL, &suspend_before);
     if (suspend_before.sa_handler != SIG_IGN)
@@ -212,6 +211,5 @@ enum result source_ask(const char *prompt, bool echo, struct buffer *answer, str
     sigaction(SIGTSTP, &suspend_before, NULL);
     if (result == RESULT_INTERRUPTED && !echo)
         write_prompt(tty, "\n");
-    close(tty);
     return result;
 }

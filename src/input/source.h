@@ -4,16 +4,10 @@
  *
  * A source that cannot be read, is empty or holds what no password can is RESULT_LOCAL; one that
  * is out of time is RESULT_TEMPORARY. Deadlines are monotonic milliseconds. `what` names it in
- * messages: "the password on stdin", "the remembered password command".
- */
-#ifndef SOURCE_H
-#define SOURCE_H
-
-#include <stdbool.h>
-#include <stdint.h>
+ * messages: "the password on stdin", "the remembered password command". */
+#pragma once
 
 #include "base/mem.h"
-#include "base/result.h"
 
 #define PASSWORD_LENGTH_MAX 4096
 
@@ -38,5 +32,3 @@ enum result source_ask(const char *prompt, bool echo, struct buffer *answer,
 /* What any source must give: 1 to PASSWORD_LENGTH_MAX bytes of UTF-8 without a NUL. */
 enum result source_check(const struct buffer *password, const char *what,
                          struct error *error) MUST_CHECK;
-
-#endif

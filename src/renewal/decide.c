@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "renewal/decide.h"
 
-#include <stddef.h>
-
 /* Longer is a mistake of the service's: a day's silence is as much as anybody gets. */
 #define PAUSE_MAX_S 86400
 /* After a login that was sent in vain: it may have counted towards a lock of the account, and the
@@ -39,7 +37,7 @@ void decide_note_failed_login(struct profile *profile, int64_t now)
 {
     int64_t last_s = profile->retry_at - profile->retry_noted_at, pause_s = LOGIN_PAUSE_FIRST_S;
 
-    if (profile_login_failed(profile) && last_s > 0)
+    if (text_is(profile->unattended_login, PROFILE_LOGIN_FAILED) && last_s > 0)
         pause_s = last_s < LOGIN_PAUSE_MAX_S / 2 ? last_s * 2 : LOGIN_PAUSE_MAX_S;
     mem_replace(&profile->unattended_login, PROFILE_LOGIN_FAILED);
     profile->unattended_login_at = now;
@@ -48,7 +46,8 @@ void decide_note_failed_login(struct profile *profile, int64_t now)
 
 bool decide_pause_is_own(const struct profile *profile)
 {
-    return profile_login_failed(profile) && profile->retry_noted_at == profile->unattended_login_at;
+    return text_is(profile->unattended_login, PROFILE_LOGIN_FAILED) &&
+           profile->retry_noted_at == profile->unattended_login_at;
 }
 
 static enum renew_plan decide_login(const struct profile *profile, const struct renew_wish *wish,

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is to be done about a profile now: may it be kept, must it wait, what else. Pure: no file,
- * no network, no clock.
- */
-#ifndef DECIDE_H
-#define DECIDE_H
+ * no network, no clock. */
+#pragma once
 
 #include "renewal/renew.h"
 
@@ -24,5 +22,3 @@ int64_t decide_pause_s(const struct profile *profile, int64_t now);
  * whether the pause is such a one, not the service's. */
 void decide_note_failed_login(struct profile *profile, int64_t now);
 bool decide_pause_is_own(const struct profile *profile);
-
-#endif

@@ -9,22 +9,20 @@
 #include "input/child.h"
 #include "input/source.h"
 #include "renewal/decide.h"
-#include "store/token.h"
 
 /* Of a token from elsewhere its claims, if it has any, say what is known. Its clock may be another:
  * it lasts no longer than its whole life from now. */
-static void take_foreign(struct renewal *r, const char *token)
+static void take_foreign(struct renewal *r, enum renew_action action, char *token)
 {
     struct token_claims claims = token_claims(token);
-    int64_t now = clock_epoch_s(), expires_at = claims.has_exp ? claims.exp : TOKEN_NO_EXPIRY;
-    int64_t life_s = claims.exp - (claims.has_nbf ? claims.nbf : claims.iat);
+    int64_t now = clock_epoch_s(), life_s;
+    struct api_answer answer = {.token = token, .obtained_at = now, .password_days = -1};
 
-    if (claims.has_exp && (claims.has_nbf || claims.has_iat) && life_s > 0 &&
-        expires_at - now > life_s)
-        expires_at = now + life_s;
-    step_take_token(r, token, NULL, now, expires_at);
+    answer.expires_at = claims.has_exp ? claims.exp : TOKEN_NO_EXPIRY;
+    if (token_span(&claims, &life_s) && life_s > 0 && answer.expires_at - now > life_s)
+        answer.expires_at = now + life_s;
+    step_take(r, action, &answer);
     r->profile.logged_in_at = claims.has_iat ? claims.iat : 0;
-    r->outcome.spent = true;
 }
 
 /* Whether a token from elsewhere is to take the cached one's place: it is another, and lasts where
@@ -35,7 +33,8 @@ static bool is_newer(const struct profile *p, const char *token)
 {
     struct token_claims claims = token_claims(token), old;
     int64_t now = clock_epoch_s();
-    bool is_last = profile_is_unpublished(p) && p->blacklisted_at == 0 && p->refused_at == 0;
+    bool is_last = text_is(p->publication, PROFILE_UNPUBLISHED) && p->blacklisted_at == 0 &&
+                   p->refused_at == 0;
 
     if (p->token == NULL)
         return true;
@@ -54,23 +53,21 @@ static bool is_newer(const struct profile *p, const char *token)
 /* An error's text, or the "null" of a tool, is visible ASCII too: where the cached token has an end
  * among its claims, what has none is not taken for its successor. Nor is another account's: a slip
  * of quoting would renew it here, and spend it there. */
-static enum result check(struct renewal *r, struct buffer *token, const char *what)
+static enum result check(struct renewal *r, const char *what)
 {
-    char *output = mem_join("the output of ", what);
-    enum result result = token_clean(token, output, &r->error);
+    OWNED char *output = mem_join("the output of ", what);
     const char *cached = r->profile.token;
 
-    mem_free(output);
-    if (result != RESULT_OK)
+    if (token_clean(&r->printed, output, &r->error) != RESULT_OK)
         return r->error.result = RESULT_LOCAL; /* a source that failed, no call that is wrong */
     if (cached == NULL)
         return RESULT_OK;
-    if (!token_may_be_of_same(cached, token->data))
+    if (!token_may_be_of_same(cached, r->printed.data))
         return error_set(&r->error, RESULT_LOCAL,
                          "what %s printed is the token of another account (its sub is not that of "
                          "the cached one): see to what it asks for '%s'",
                          what, r->cache.name);
-    if (token_claims(cached).has_exp && !token_claims(token->data).has_exp)
+    if (token_claims(cached).has_exp && !token_claims(r->printed.data).has_exp)
         return error_set(&r->error, RESULT_LOCAL,
                          "what %s printed is no token that ends, unlike the cached one: see to "
                          "whatever prints it",
@@ -80,9 +77,9 @@ static enum result check(struct renewal *r, struct buffer *token, const char *wh
 
 enum result foreign_import(struct renewal *r)
 {
-    const char *token = buffer_text(r->wish->token);
+    char *token = r->wish->token->data;
 
-    if (profile_is_unpublished(&r->profile) &&
+    if (text_is(r->profile.publication, PROFILE_UNPUBLISHED) &&
         profile_is_of(&r->profile, r->wish->email,
                       profile_api_url(&r->profile, r->wish->api_url)) &&
         !is_newer(&r->profile, token) && strcmp(token, r->profile.token) != 0)
@@ -91,48 +88,41 @@ enum result foreign_import(struct renewal *r)
                          "(refresh --adopt ... --on-change ...), or run servetel-auth logout first",
                          r->cache.name);
     login_take_account(r);
-    take_foreign(r, token);
-    r->outcome.action = RENEW_LOGGED_IN;
+    take_foreign(r, RENEW_LOGGED_IN, token);
     return RESULT_OK;
 }
 
 enum result foreign_fetch(struct renewal *r)
 {
     static const char what[] = "the token command";
-    struct buffer token = BUFFER(CHILD_LINE_MAX);
     struct profile *p = &r->profile;
     int64_t now = clock_epoch_s(), old_ttl_s = profile_ttl_s(p, now);
+    enum result result = source_run(p->token_command, what, r->cache.name, r->deadline_ms,
+                                    &r->printed, &r->error);
     struct token_claims claims;
-    enum result result;
     bool newer;
 
-    result = source_run(p->token_command, what, r->cache.name, r->deadline_ms, &token, &r->error);
     if (result == RESULT_LOCAL) /* the store that it asks is down */
-        result = r->error.result = RESULT_TEMPORARY;
-    if (result == RESULT_OK && token.len == 0)
-        result = error_set(&r->error, RESULT_TEMPORARY, "%s printed no token", what);
-    if (result == RESULT_OK)
-        result = check(r, &token, what);
-    if (result != RESULT_OK)
-        goto out;
-    claims = token_claims(token.data);
+        return r->error.result = RESULT_TEMPORARY;
+    if (result == RESULT_OK && r->printed.len == 0)
+        return error_set(&r->error, RESULT_TEMPORARY, "%s printed no token", what);
+    if (result != RESULT_OK || check(r, what) != RESULT_OK)
+        return r->error.result;
+    claims = token_claims(r->printed.data);
     /* Of the end of an opaque token nobody knows: then what is printed now counts. */
-    newer = is_newer(p, token.data) ||
-            (p->expires_at == TOKEN_NO_EXPIRY && strcmp(token.data, p->token) != 0);
-    newer = newer && !step_is_rejected(r, token.data);
-    if (newer && (!claims.has_exp || claims.exp > now)) {
-        take_foreign(r, token.data);
-        r->outcome.action = RENEW_RENEWED;
-    } else if (r->wish->keep_above_s >= 0 || old_ttl_s == 0 ||
-               old_ttl_s < profile_default_min_ttl_s(p)) {
+    newer = is_newer(p, r->printed.data) ||
+            (p->expires_at == TOKEN_NO_EXPIRY && strcmp(r->printed.data, p->token) != 0);
+    newer = newer && !step_is_rejected(r, r->printed.data);
+    if (newer && (!claims.has_exp || claims.exp > now))
+        take_foreign(r, RENEW_RENEWED, r->printed.data);
+    else if (r->wish->keep_above_s >= 0 || old_ttl_s == 0 ||
+             old_ttl_s < profile_default_min_ttl_s(p))
         /* (Without --min-ttl the cached one may still be good enough.) */
-        result = error_set(&r->error, RESULT_TEMPORARY,
-                           "the token command printed no fresher token than the cached one: see "
-                           "to whatever renews it, and to this host's clock");
-    }
-out:
-    buffer_clear(&token);
-    return result;
+        return error_set(&r->error, RESULT_TEMPORARY,
+                         "%s printed no fresher token than the cached one: see to whatever renews "
+                         "it, and to this host's clock",
+                         what);
+    return RESULT_OK;
 }
 
 /* With --all, which may find nothing to do for hundreds, only where there is something to learn. */
@@ -141,32 +131,32 @@ static bool is_to_be_asked_for(const struct renewal *r, int64_t now)
     const char *why;
 
     return r->wish->adopt != NULL && !r->wish->dry_run &&
-           (!r->wish->adopt_when_due || !profile_is_published(&r->profile) ||
+           (!r->wish->adopt_when_due || !text_is(r->profile.publication, PROFILE_PUBLISHED) ||
             decide(&r->profile, r->wish, now, &why) != RENEW_PLAN_KEEP);
 }
 
 enum result foreign_adopt(struct renewal *r, int64_t now)
 {
-    struct child get = {.command = r->wish->adopt, .line = &r->published};
+    struct child get = {.command = r->wish->adopt, .line = &r->printed};
     struct profile *p = &r->profile;
     struct error error;
     enum result result;
 
     if (!is_to_be_asked_for(r, now))
         return RESULT_OK;
-    buffer_clear(&r->published);
+    buffer_clear(&r->printed);
     result = step_run(r, &get, r->deadline_ms, &error);
     if (result == RESULT_INTERRUPTED)
         return step_interrupted(r);
     if (result != RESULT_OK) /* the engine that it asks is down */
         return error_set(&r->error, RESULT_TEMPORARY, "the adopt command %s: nothing was sent",
                          error.text);
-    if (r->published.len > 0 && check(r, &r->published, "the adopt command") != RESULT_OK)
+    if (r->printed.len > 0 && check(r, "the adopt command") != RESULT_OK)
         return r->error.result;
-    if (r->published.len == 0 || !is_newer(p, r->published.data)) {
-        bool same = p->token != NULL && strcmp(buffer_text(&r->published), p->token) == 0;
+    if (r->printed.len == 0 || !is_newer(p, r->printed.data)) {
+        bool same = text_is(p->token, buffer_text(&r->printed));
 
-        r->learnt = r->learnt || profile_is_published(p) != same;
+        r->learnt = r->learnt || text_is(p->publication, PROFILE_PUBLISHED) != same;
         mem_replace(&p->publication, same ? PROFILE_PUBLISHED : PROFILE_UNPUBLISHED);
         return RESULT_OK;
     }
@@ -174,12 +164,11 @@ enum result foreign_adopt(struct renewal *r, int64_t now)
     msg_verbose("%s: adopting the published token", r->cache.name);
     if (renew_prepare(r) != RESULT_OK)
         return r->error.result;
-    take_foreign(r, r->published.data);
+    take_foreign(r, RENEW_ADOPTED, r->printed.data);
     mem_replace(&p->publication, PROFILE_PUBLISHED);
     if (p->api_url == NULL)
         mem_replace(&p->api_url, profile_api_url(p, r->wish->api_url));
     step_mark_rejected(r);
     mem_replace(&r->seen_token, p->token);
-    r->outcome.action = RENEW_ADOPTED;
     return renew_commit(r);
 }

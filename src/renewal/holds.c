@@ -16,45 +16,36 @@ struct hold {
 /* Of all of them: it is held for a moment. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static struct hold *find_hold(struct holds *holds, const char *api_url)
-{
-    struct hold *hold = holds->last;
-    struct error ignored;
-
-    if (url_check(api_url, &ignored) != RESULT_OK)
-        return NULL; /* nothing will be sent there */
-    while (hold != NULL && !url_same_host(hold->api_url, api_url))
-        hold = hold->next;
-    return hold;
-}
-
-void holds_note(struct holds *holds, const char *api_url, int64_t until_ms)
+/* That host's, which is made if there is none. It holds until then if that is later: to when. */
+static int64_t hold_until(struct holds *holds, const char *api_url, int64_t until_ms)
 {
     struct hold *hold;
 
     pthread_mutex_lock(&lock);
-    hold = find_hold(holds, api_url);
+    hold = holds->last;
+    while (hold != NULL && !url_same_host(hold->api_url, api_url))
+        hold = hold->next;
     if (hold == NULL) {
         hold = mem_new(sizeof *hold);
-        hold->api_url = mem_copy(api_url);
-        hold->next = holds->last;
+        *hold = (struct hold){.api_url = mem_copy(api_url), .next = holds->last};
         holds->last = hold;
     }
     if (until_ms > hold->until_ms)
         hold->until_ms = until_ms;
+    until_ms = hold->until_ms;
     pthread_mutex_unlock(&lock);
+    return until_ms;
+}
+
+void holds_note(struct holds *holds, const char *api_url, int64_t until_ms)
+{
+    hold_until(holds, api_url, until_ms);
 }
 
 int64_t holds_left_ms(struct holds *holds, const char *api_url)
 {
-    const struct hold *hold;
-    int64_t left_ms = 0;
+    int64_t left_ms = hold_until(holds, api_url, 0) - clock_monotonic_ms();
 
-    pthread_mutex_lock(&lock);
-    hold = find_hold(holds, api_url);
-    if (hold != NULL)
-        left_ms = hold->until_ms - clock_monotonic_ms();
-    pthread_mutex_unlock(&lock);
     return left_ms < 0 ? 0 : left_ms;
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The hosts that asked to be left alone for a while, for many renewals at once: an answer to one of
- * them is one to all. Any thread may call these; a struct holds that is all zero holds nothing.
- */
-#ifndef HOLDS_H
-#define HOLDS_H
+ * them is one to all. Any thread may call these; a struct holds that is all zero holds nothing. */
+#pragma once
 
 #include <stdint.h>
 
@@ -16,5 +14,3 @@ void holds_note(struct holds *holds, const char *api_url, int64_t until_ms);
 /* How long nothing is to be sent there from now on, 0 if it may be. */
 int64_t holds_left_ms(struct holds *holds, const char *api_url);
 void holds_clear(struct holds *holds);
-
-#endif

@@ -39,8 +39,8 @@ void login_take_account(struct renewal *r)
     }
     if (wish->email != NULL)
         mem_replace(&p->email, wish->email);
-    if (wish->scheme != API_SCHEME_UNKNOWN)
-        mem_replace(&p->auth_scheme, api_scheme_name(wish->scheme));
+    if (wish->scheme != NULL)
+        mem_replace(&p->auth_scheme, wish->scheme);
     mem_replace(&p->api_url, api_url);
 }
 
@@ -66,30 +66,16 @@ static enum result remembered_password(struct renewal *r)
     return result;
 }
 
-static enum result take_answer(struct renewal *r, const struct api_answer *answer)
-{
-    if (r->wish->goal == RENEW_GOAL_LOGIN)
-        login_take_account(r);
-    step_take_token(r, answer->token, answer->token_type, answer->obtained_at, answer->expires_at);
-    r->profile.logged_in_at = answer->obtained_at;
-    r->profile.password_expires_at = 0; /* it may be a new one */
-    step_take_password_days(r, answer);
-    r->outcome.action = RENEW_LOGGED_IN;
-    r->outcome.spent = true;
-    return RESULT_OK;
-}
-
 /* An unattended login that was sent in vain may have counted towards a lock of the account: a
  * refused password is never sent again by itself, and any other failure makes a pause. */
 static void guard(struct renewal *r, bool rejected)
 {
-    char *command;
+    OWNED char *command = NULL;
 
-    if (is_attended(r)) {
-        if (r->error.result == RESULT_REFUSED)
-            error_append(&r->error, ": check the login ID and the password");
+    if (is_attended(r) && r->error.result == RESULT_REFUSED)
+        error_append(&r->error, ": check the login ID and the password");
+    if (is_attended(r))
         return;
-    }
     r->learnt = true;
     if (!rejected) {
         decide_note_failed_login(&r->profile, clock_epoch_s());
@@ -103,56 +89,42 @@ static void guard(struct renewal *r, bool rejected)
                  ": the remembered password is not sent again until a login succeeds: correct it "
                  "at its source, then run %s",
                  command);
-    mem_free(command);
 }
 
-/* What to do after an answer; *again: send it once more, which only a person's login is. */
-static enum result answered(struct renewal *r, const struct reply *reply, bool *again)
+/* After a pause: one that never arrived, or a person's that the service could not answer. */
+static bool may_be_sent_again(const struct renewal *r, const struct api_answer *answer)
 {
-    struct api_answer answer;
-    enum result result = step_read(r, API_LOGIN, reply, &answer);
-    long status = answer.status;
-
-    if (result == RESULT_OK) {
-        result = take_answer(r, &answer);
-    } else if (!answer.rejected && (status == 429 || status == 503) && answer.retry_after_s >= 0) {
-        result = step_told_to_wait(r, &answer);
-    } else if (!answer.rejected && is_attended(r) && status >= 500 && status <= 599) {
-        result = step_retry(r);
-        *again = result == RESULT_OK;
-    } else {
-        guard(r, answer.rejected);
-    }
-    api_answer_clear(&answer);
-    return result;
+    return answer->fate == REQUEST_NOT_SENT ||
+           (is_attended(r) && !answer->rejected && answer->retry_after_s < 0 &&
+            answer->status >= 500 && answer->status <= 599);
 }
 
 enum result log_in(struct renewal *r)
 {
-    struct request request = {0};
-    struct reply reply = {0};
+    const struct buffer *password = is_attended(r) ? r->wish->password : &r->password;
     enum result result = is_attended(r) ? RESULT_OK : remembered_password(r);
-    bool again = result == RESULT_OK;
+    AT_END(api_answer_clear) struct api_answer answer = {0};
 
-    while (again) {
-        const struct buffer *password = is_attended(r) ? r->wish->password : &r->password;
+    if (result != RESULT_OK)
+        return result;
+    do {
+        /* Unheard, an unattended one counts as one that failed. */
+        struct request request = {.grace_ms = is_attended(r) ? 0 : API_GRACE_MS};
 
-        again = false;
         api_login(&request, profile_api_url(&r->profile, r->wish->api_url),
                   r->wish->email != NULL ? r->wish->email : r->profile.email,
                   buffer_text(password));
-        if (!is_attended(r)) /* unheard, it counts as one that failed */
-            request.grace_ms = API_GRACE_MS;
-        result = step_send(r, &request, &reply);
-        if (reply.fate == REQUEST_ANSWERED) {
-            result = answered(r, &reply, &again);
-        } else if (reply.fate == REQUEST_LOST) {
-            guard(r, false); /* never again by itself */
-        } else {
-            result = step_retry(r);
-            again = result == RESULT_OK;
-        }
-        reply_clear(&reply);
+        result = step_ask(r, API_LOGIN, &request, &answer);
+    } while (result != RESULT_OK && may_be_sent_again(r, &answer) &&
+             (result = step_retry(r)) == RESULT_OK);
+    if (result == RESULT_OK) {
+        if (r->wish->goal == RENEW_GOAL_LOGIN)
+            login_take_account(r);
+        r->profile.password_expires_at = 0; /* it may be a new one */
+        step_take(r, RENEW_LOGGED_IN, &answer);
+        r->profile.logged_in_at = answer.obtained_at;
+    } else if (answer.fate != REQUEST_NOT_SENT && answer.retry_after_s < 0) {
+        guard(r, answer.rejected);
     }
     return result;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who else is told: the commands of the user's that a renewal runs, and the publication of a token
- * that several hosts share. */
+/* Who else is told: the user's commands, and the publication of a token that hosts share. */
 #include "renewal/steps.h"
 
 #include <string.h>
@@ -10,7 +9,6 @@
 #include "base/signals.h"
 #include "input/child.h"
 #include "store/lock.h"
-#include "store/token.h"
 #include "store/url.h"
 
 /* A publication that fails leaves all other hosts with a spent token, and an engine that chooses a
@@ -23,7 +21,7 @@ enum result step_run(const struct renewal *r, struct child *child, int64_t deadl
                      struct error *error)
 {
     bool is_file = strcmp(r->cache.name, r->cache.path) == 0;
-    char *host = url_host(profile_api_url(&r->profile, r->wish->api_url));
+    OWNED char *host = url_host(profile_api_url(&r->profile, r->wish->api_url));
     char *variables[] = {
         mem_join("SERVETEL_PROFILE=", is_file ? "" : r->cache.name),
         mem_join("SERVETEL_AUTH_FILE=", is_file ? r->cache.path : ""),
@@ -40,7 +38,6 @@ enum result step_run(const struct renewal *r, struct child *child, int64_t deadl
     child->environment = NULL;
     for (int i = 0; variables[i] != NULL; i++)
         mem_free(variables[i]);
-    mem_free(host);
     return result;
 }
 
@@ -49,26 +46,17 @@ bool publish_is_shared(const struct renewal *r)
     return r->wish->adopt != NULL && r->wish->on_change != NULL;
 }
 
-/* Written down, unless another process has renewed the token since. If it cannot be, the token is
+/* Written down, unless another process has changed the file since. If it cannot be, the token is
  * compared with the published one once more, which costs little. */
 static void note_published(struct renewal *r)
 {
-    struct profile found;
     struct error ignored;
 
-    profile_init(&found);
-    if (cache_lock(&r->cache, &ignored) == RESULT_OK &&
-        cache_read(&r->cache, &found, &ignored) == RESULT_OK && found.token != NULL &&
-        strcmp(found.token, r->profile.token) == 0) {
-        struct profile old = r->profile;
-
-        r->profile = found;
-        found = old;
-        mem_replace(&r->profile.publication, PROFILE_PUBLISHED);
-        r->learnt = true;
-        renew_note(r, RESULT_OK);
-    }
-    profile_clear(&found);
+    if (cache_lock(&r->cache, &ignored) != RESULT_OK)
+        return;
+    mem_replace(&r->profile.publication, PROFILE_PUBLISHED);
+    r->learnt = true;
+    renew_note(r, RESULT_OK);
 }
 
 /* The command, and if it publishes, its further tries. */

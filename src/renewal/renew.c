@@ -12,8 +12,6 @@
 #include "renewal/steps.h"
 #include "store/advice.h"
 #include "store/lock.h"
-#include "store/token.h"
-#include "store/url.h"
 
 /* What a new token and times may add to the file: a token of which each character is escaped. */
 #define GROWTH_MAX (2 * TOKEN_LENGTH_MAX + 4096)
@@ -25,13 +23,11 @@ static bool was_renewed_by_another(const struct renewal *r)
 {
     const char *token = r->profile.token;
 
-    return r->wish->goal == RENEW_GOAL_FRESH && token != NULL &&
-           (r->seen_token == NULL || strcmp(r->seen_token, token) != 0) &&
+    return r->wish->goal == RENEW_GOAL_FRESH && token != NULL && !text_is(r->seen_token, token) &&
            !step_is_rejected(r, token) && profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
 }
 
-/* A token command's token spends nothing: if the trouble is the file, whoever the token is for can
- * do without that. */
+/* A token command's token spends nothing: whoever it is for can do without the file. */
 static enum result do_without_file(struct renewal *r, enum result result)
 {
     if (result != RESULT_LOCAL || !r->wish->hands_out || r->profile.token_command == NULL)
@@ -40,7 +36,7 @@ static enum result do_without_file(struct renewal *r, enum result result)
     return RESULT_OK;
 }
 
-static enum result check_host(struct renewal *r)
+enum result renew_check_host(struct renewal *r)
 {
     return profile_check_host(&r->profile, r->cache.name, r->wish->api_url, r->wish->api_url_from,
                               &r->error);
@@ -53,7 +49,7 @@ static enum result read_again(struct renewal *r)
 
     r->learnt = false;
     if (r->wish->goal == RENEW_GOAL_FRESH)
-        return result == RESULT_OK                                   ? check_host(r)
+        return result == RESULT_OK                                   ? renew_check_host(r)
                : result == RESULT_NO_TOKEN && r->wish->adopt != NULL ? RESULT_OK
                                                                      : result;
     if (result == RESULT_LOCAL && (!r->cache.is_ours || r->cache.is_later))
@@ -79,7 +75,7 @@ static enum result lock_and_read(struct renewal *r)
     /* Whoever holds the lock may be done but for letting it go: look, that needs no lock. */
     if (r->wish->goal == RENEW_GOAL_FRESH && cache_changed(&r->cache) &&
         cache_read(&r->cache, &r->profile, &ignored) == RESULT_OK && was_renewed_by_another(r))
-        return check_host(r);
+        return renew_check_host(r);
     if (step_left_ms(r) > 0)
         return step_again(r, cache_lock_pause_ms(&r->lock_pause_ms));
     error_append(&r->error, ": it was not let go in time");
@@ -89,7 +85,7 @@ static enum result lock_and_read(struct renewal *r)
 enum result renew_prepare(struct renewal *r)
 {
     const struct renew_wish *wish = r->wish;
-    char *text;
+    OWNED char *text = NULL;
     size_t size;
 
     if (wish->no_cache || r->no_file_why != NULL)
@@ -100,7 +96,6 @@ enum result renew_prepare(struct renewal *r)
         size += 6 * strlen(wish->password_command); /* JSON escapes a byte to six at most */
     if (wish->token_command != NULL)
         size += 6 * strlen(wish->token_command);
-    mem_free(text);
     return do_without_file(r, cache_prepare(&r->cache, size, &r->error));
 }
 
@@ -108,11 +103,9 @@ enum result renew_prepare(struct renewal *r)
 
 static enum result write_profile(struct renewal *r, bool *stored, struct error *error)
 {
-    char *text = profile_print(&r->profile);
-    enum result result = cache_write(&r->cache, text, stored, error);
+    OWNED char *text = profile_print(&r->profile);
 
-    mem_free(text);
-    return result;
+    return cache_write(&r->cache, text, stored, error);
 }
 
 /* A token that is stored, though perhaps not on the disk, is the one to use. */
@@ -137,8 +130,7 @@ enum result renew_commit(struct renewal *r)
     return result;
 }
 
-/* Writes what was learnt into the file, without a new token; the result is as it was. Not over what
- * another process has stored meanwhile, since somebody removed the lock. */
+/* Not over what another process has stored meanwhile, since somebody removed the lock. */
 enum result renew_note(struct renewal *r, enum result result)
 {
     const char *api_url = profile_api_url(&r->profile, r->wish->api_url);
@@ -168,8 +160,9 @@ static enum result keep(struct renewal *r)
 {
     enum result result = renew_note(r, RESULT_OK);
 
-    return publish_is_shared(r) && profile_is_unpublished(&r->profile) ? publish(r, result)
-                                                                       : result;
+    return publish_is_shared(r) && text_is(r->profile.publication, PROFILE_UNPUBLISHED)
+               ? publish(r, result)
+               : result;
 }
 
 static enum result foretell(struct renewal *r, enum renew_plan plan, const char *why)
@@ -285,9 +278,9 @@ void renew_begin(struct renewal *r, const struct renew_wish *wish, const char *p
 
     memset(r, 0, sizeof *r);
     r->wish = wish;
-    profile_init(&r->profile);
+    r->profile = PROFILE_NONE;
     r->password = BUFFER(PASSWORD_LENGTH_MAX);
-    r->published = BUFFER(CHILD_LINE_MAX);
+    r->printed = BUFFER(CHILD_LINE_MAX);
     r->tries_left = wish->retries;
     r->deadline_ms = clock_monotonic_ms() + wish->timeout_ms;
     if (cache_open(&r->cache, profile, file, &r->error) != RESULT_OK ||
@@ -306,7 +299,7 @@ void renew_end(struct renewal *r)
     cache_close(&r->cache);
     profile_clear(&r->profile);
     buffer_clear(&r->password);
-    buffer_clear(&r->published);
+    buffer_clear(&r->printed);
     mem_free(r->outcome.replaced_why);
     mem_free(r->seen_token);
     mem_free(r->no_file_why);

@@ -8,29 +8,20 @@
  *     read the outcome, profile, error
  *     renew_end
  *
- * A lock that another process holds, and a pause that the service asks for, are no time to stand
- * there: renew() gives up what it holds and says RESULT_AGAIN, and begins anew when it is called
- * again. What it waits for itself is short: a request, a command, a moment before a further try.
+ * For another's lock, or as long as the service asks, renew() does not wait: it gives up what it
+ * holds, says RESULT_AGAIN, and begins anew when it is called again. It waits for a request, for a
+ * command, a moment before a further try.
  *
  * A signal ends all waits; then nothing is begun, but what was answered is stored, and a refresh
  * or an unattended login that was sent has two seconds for its answer (api.h).
  *
  * A hook (on_change) runs after the token is stored and the lock let go; its failure is
- * RESULT_FAILED and the token stays stored.
- */
-#ifndef RENEW_H
-#define RENEW_H
+ * RESULT_FAILED and the token stays stored. */
+#pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/mem.h"
-#include "base/result.h"
 #include "renewal/holds.h"
 #include "service/api.h"
-#include "service/request.h"
 #include "store/cache.h"
-#include "store/profile.h"
 
 enum renew_goal {
     RENEW_GOAL_FRESH,  /* refresh, show: a token that lasts */
@@ -53,10 +44,9 @@ enum renew_plan {
 struct renew_wish {
     enum renew_goal goal;
     int64_t keep_above_s; /* FRESH: a token that lasts longer is kept; -1: none is */
-    const char *api_url; /* LOGIN, IMPORT: overrides the profile's; FRESH: its host must be that one
-                          * (NULL: no matter) */
+    const char *api_url;  /* LOGIN, IMPORT: overrides the profile's; FRESH: must be of its host */
     const char *api_url_from; /* the option or variable that names it */
-    enum api_scheme scheme;   /* the only form to use; unknown: what worked, then the other */
+    const char *scheme;       /* the only form to use; NULL: what worked, then the other */
     int retries;
     int64_t timeout_ms;
     /* How requests are sent: request_send(), but for tests. */
@@ -78,8 +68,7 @@ struct renew_wish {
     const char *on_change; /* a command to run with the new token on its stdin, or NULL */
     /* FRESH: a command that prints the token which several hosts share, or NULL. It is taken first
      * if it is fresher than the cached one; if it cannot be had, nothing is sent. on_change then
-     * also runs when what is published is not what is cached: a publication that failed, or was
-     * cut off, is made up for. */
+     * also runs when another is published than is cached, as after one that failed. */
     const char *adopt;
     bool adopt_when_due;    /* only where the token is not kept, or is not published yet */
     const char *on_refused; /* a command to run when the service refuses the remembered password */
@@ -116,23 +105,23 @@ struct renewal {
     /* renew()'s own, from one call to the next */
     int64_t deadline_ms, lock_pause_ms;
     int tries_left, tries_made;
-    char *seen_token;        /* when it began */
-    char *no_file_why;       /* it goes on without lock and file, since these failed; or NULL */
-    enum api_scheme scheme;  /* the form in which the token went out last */
-    bool answered;           /* a request of this renewal was, or may have arrived */
-    bool exchange_failed;    /* it did, and the service would not have it */
-    bool login_refused;      /* the remembered password was, in this renewal */
-    bool learnt;             /* something that the file should say, token or no */
-    struct buffer password;  /* from the remembered source */
-    struct buffer published; /* what the adopt command printed */
+    char *seen_token;       /* when it began */
+    char *no_file_why;      /* it goes on without lock and file, since these failed; or NULL */
+    const char *scheme;     /* the form in which the token went out last */
+    bool answered;          /* a request of this renewal was, or may have arrived */
+    bool exchange_failed;   /* it did, and the service would not have it */
+    bool login_refused;     /* the remembered password was, in this renewal */
+    bool learnt;            /* something that the file should say, token or no */
+    struct buffer password; /* from the remembered source */
+    struct buffer printed;  /* by the token command, or the adopt command */
 };
 
 /* profile or file as for cache_open. What goes wrong is for renew() to say. */
 void renew_begin(struct renewal *renewal, const struct renew_wish *wish, const char *profile,
                  const char *file);
 enum result renew(struct renewal *renewal) MUST_CHECK;
+/* Whether its token may go to the host that the wish names. */
+enum result renew_check_host(struct renewal *renewal) MUST_CHECK;
 /* The same, for one that has the thread to itself: sleeps while it is RESULT_AGAIN. */
 enum result renew_wait(struct renewal *renewal) MUST_CHECK;
 void renew_end(struct renewal *renewal);
-
-#endif

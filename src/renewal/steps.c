@@ -46,32 +46,60 @@ static int64_t least_ms(const struct renewal *r, const struct request *request)
     return request->grace_ms == 0 ? 0 : third_ms < LEAST_MS ? third_ms : LEAST_MS;
 }
 
-enum result step_send(struct renewal *r, struct request *request, struct reply *reply)
+/* The service's pause takes nothing of a renewal's time while there is patience. */
+static bool can_wait(struct renewal *r, int64_t ms)
 {
-    const char *api_url = profile_api_url(&r->profile, r->wish->api_url);
-    enum result result = url_check(api_url, &r->error);
+    int64_t free_ms = ms < r->patience_ms ? ms : r->patience_ms;
 
-    reply_clear(reply);
-    if (result != RESULT_OK) { /* the profile's; the wish's was checked before */
-        result = r->error.result = RESULT_LOCAL;
-    } else if (signals_caught()) {
-        result = step_interrupted(r);
-    } else if (step_left_ms(r) <= least_ms(r, request)) {
-        r->tries_left = 0; /* it gets no better */
-        result = error_set(&r->error, RESULT_TEMPORARY,
-                           "too little of --timeout is left for the request: nothing was sent");
-    } else {
-        result = r->wish->send(r->connection, request, reply, step_left_ms(r), &r->error);
-    }
-    request_clear(request);
-    r->answered = r->answered || reply->fate != REQUEST_NOT_SENT;
-    return result;
+    if (ms - free_ms >= step_left_ms(r))
+        return false;
+    r->patience_ms -= free_ms;
+    r->deadline_ms += free_ms;
+    return true;
 }
 
-enum result step_read(struct renewal *r, enum api_operation operation, const struct reply *reply,
-                      struct api_answer *answer)
+static enum result told_to_wait(struct renewal *r, int64_t seconds)
 {
-    char *host = url_host(profile_api_url(&r->profile, r->wish->api_url));
+    /* The second that has begun does not count; nor may "at once" be at once. */
+    int64_t pause_s = seconds + 1;
+    bool may = r->holds != NULL || r->tries_left > 0;
+    char span[CLOCK_TEXT_SIZE];
+
+    decide_note_pause(&r->profile, clock_epoch_s(), pause_s);
+    r->learnt = true;
+    if (r->holds != NULL) /* what the service forbade is not a try of this one's */
+        holds_note(r->holds, profile_api_url(&r->profile, r->wish->api_url),
+                   clock_monotonic_ms() + pause_s * 1000);
+    else
+        r->tries_left -= may;
+    if (may && can_wait(r, pause_s * 1000)) {
+        msg_verbose("%s: %s: trying again when told to", r->cache.name, r->error.text);
+        return step_again(r, pause_s * 1000);
+    }
+    error_append(&r->error, ": try again in %s",
+                 clock_format_span(seconds < 1 ? 1 : seconds, span));
+    return r->error.result;
+}
+
+static enum result send_request(struct renewal *r, struct request *request, struct reply *reply)
+{
+    enum result result = url_check(profile_api_url(&r->profile, r->wish->api_url), &r->error);
+
+    if (result != RESULT_OK) /* the profile's; the wish's was checked before */
+        return r->error.result = RESULT_LOCAL;
+    if (signals_caught())
+        return step_interrupted(r);
+    if (step_left_ms(r) > least_ms(r, request))
+        return r->wish->send(r->connection, request, reply, step_left_ms(r), &r->error);
+    r->tries_left = 0; /* it gets no better */
+    return error_set(&r->error, RESULT_TEMPORARY,
+                     "too little of --timeout is left for the request: nothing was sent");
+}
+
+static enum result read_reply(struct renewal *r, enum api_operation operation,
+                              const struct reply *reply, struct api_answer *answer)
+{
+    OWNED char *host = url_host(profile_api_url(&r->profile, r->wish->api_url));
     struct api_question asked = {
         .operation = operation,
         .host = host,
@@ -81,10 +109,23 @@ enum result step_read(struct renewal *r, enum api_operation operation, const str
         .token = r->profile.token,
         .logged_in_at = r->profile.logged_in_at,
     };
-    enum result result = api_read(&asked, reply, answer, &r->error);
 
-    mem_free(host);
-    return result;
+    return api_read(&asked, reply, answer, &r->error);
+}
+
+enum result step_ask(struct renewal *r, enum api_operation operation, struct request *request,
+                     struct api_answer *answer)
+{
+    struct reply reply = {0};
+    enum result result = send_request(r, request, &reply);
+
+    *answer = (struct api_answer){.fate = reply.fate, .retry_after_s = -1};
+    if (reply.fate == REQUEST_ANSWERED)
+        result = read_reply(r, operation, &reply, answer);
+    r->answered = r->answered || reply.fate != REQUEST_NOT_SENT;
+    request_clear(request);
+    reply_clear(&reply);
+    return answer->retry_after_s < 0 ? result : told_to_wait(r, answer->retry_after_s);
 }
 
 enum result step_retry(struct renewal *r)
@@ -101,18 +142,6 @@ enum result step_retry(struct renewal *r)
     if (!r->answered)
         return step_again(r, pause_ms);
     return signals_wait(-1, pause_ms) ? step_interrupted(r) : RESULT_OK;
-}
-
-/* The service's pause takes nothing of a renewal's time while there is patience. */
-static bool can_wait(struct renewal *r, int64_t ms)
-{
-    int64_t free_ms = ms < r->patience_ms ? ms : r->patience_ms;
-
-    if (ms - free_ms >= step_left_ms(r))
-        return false;
-    r->patience_ms -= free_ms;
-    r->deadline_ms += free_ms;
-    return true;
 }
 
 enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now)
@@ -136,59 +165,32 @@ enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now)
                      clock_format_span((ms + 999) / 1000, span));
 }
 
-enum result step_told_to_wait(struct renewal *r, const struct api_answer *answer)
+void step_take(struct renewal *r, enum renew_action action, const struct api_answer *answer)
 {
-    /* The second that has begun does not count; nor may "at once" be at once. */
-    int64_t pause_s = answer->retry_after_s + 1;
-    bool may = r->holds != NULL || r->tries_left > 0;
-    char span[CLOCK_TEXT_SIZE];
-
-    decide_note_pause(&r->profile, clock_epoch_s(), pause_s);
-    r->learnt = true;
-    if (r->holds != NULL) /* what the service forbade is not a try of this one's */
-        holds_note(r->holds, profile_api_url(&r->profile, r->wish->api_url),
-                   clock_monotonic_ms() + pause_s * 1000);
-    else
-        r->tries_left -= may;
-    if (may && can_wait(r, pause_s * 1000)) {
-        msg_verbose("%s: %s: trying again when told to", r->cache.name, r->error.text);
-        return step_again(r, pause_s * 1000);
-    }
-    error_append(&r->error, ": try again in %s",
-                 clock_format_span(answer->retry_after_s < 1 ? 1 : answer->retry_after_s, span));
-    return r->error.result;
-}
-
-void step_take_token(struct renewal *r, const char *token, const char *token_type,
-                     int64_t obtained_at, int64_t expires_at)
-{
+    const char *type = answer->token_type;
     struct profile *p = &r->profile;
 
-    mem_replace(&p->token, token);
-    mem_replace(&p->token_type,
-                token_type != NULL && strlen(token_type) <= TOKEN_TYPE_MAX ? token_type : NULL);
-    p->obtained_at = obtained_at;
-    p->expires_at = expires_at;
+    mem_replace(&p->token, answer->token);
+    mem_replace(&p->token_type, type != NULL && strlen(type) <= TOKEN_TYPE_MAX ? type : NULL);
+    p->obtained_at = answer->obtained_at;
+    p->expires_at = answer->expires_at;
+    if (answer->password_days >= 0)
+        p->password_expires_at = answer->obtained_at + (int64_t)answer->password_days * 86400;
     p->refused_at = p->blacklisted_at = 0;
     p->retry_at = p->retry_noted_at = 0;
     if (publish_is_shared(r) || p->publication != NULL)
         mem_replace(&p->publication, PROFILE_UNPUBLISHED);
-    if (profile_login_failed(p)) {
+    if (text_is(p->unattended_login, PROFILE_LOGIN_FAILED)) {
         mem_replace(&p->unattended_login, NULL);
         p->unattended_login_at = 0;
     }
-}
-
-void step_take_password_days(struct renewal *r, const struct api_answer *answer)
-{
-    if (answer->password_days >= 0)
-        r->profile.password_expires_at = answer->obtained_at +
-                                         (int64_t)answer->password_days * 86400;
+    r->outcome.action = action;
+    r->outcome.spent = true;
 }
 
 bool step_is_rejected(const struct renewal *r, const char *token)
 {
-    return r->wish->rejected != NULL && token != NULL && strcmp(r->wish->rejected, token) == 0;
+    return text_is(r->wish->rejected, token);
 }
 
 void step_mark_rejected(struct renewal *r)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Of the files in renewal/ alone: what the steps of a renewal share. All return RESULT_OK to go on,
- * and else fill r->error.
- */
-#ifndef STEPS_H
-#define STEPS_H
+ * and else fill r->error. */
+#pragma once
 
 #include "renewal/renew.h"
 
@@ -30,11 +28,9 @@ enum result step_run(const struct renewal *r, struct child *child, int64_t deadl
                      struct error *error) MUST_CHECK;
 /* Other hosts are told of a new token, and start from it. */
 bool publish_is_shared(const struct renewal *r);
-/* Lets the lock go and runs the hook with the token, which is stored: result is that of its way to
- * the disk. */
+/* Lets the lock go and runs the hook with the token, which is stored, with that result. */
 enum result publish(struct renewal *r, enum result result) MUST_CHECK;
-/* After a failure, which stays it: if the remembered password was refused just now, others are
- * told. */
+/* After a failure, which stays it: tells others if the remembered password was refused just now. */
 enum result publish_refusal(struct renewal *r, enum result result) MUST_CHECK;
 
 /* ---- renew.c, steps.c ---- */
@@ -49,26 +45,21 @@ int64_t step_left_ms(const struct renewal *r);
 enum result step_again(struct renewal *r, int64_t ms);
 enum result step_interrupted(struct renewal *r);
 
-/* The request, unless its URL cannot be used, the time is over or a signal has come; wiped then. */
-enum result step_send(struct renewal *r, struct request *request, struct reply *reply) MUST_CHECK;
-/* What the answer says; api_answer_clear() it. */
-enum result step_read(struct renewal *r, enum api_operation operation, const struct reply *reply,
-                      struct api_answer *answer) MUST_CHECK;
+/* Sends the request, unless its URL cannot be used, the time is over or a signal has come, and
+ * wipes it. What is answered is read: api_answer_clear() it. A pause that the service asks for is
+ * noted, and is the end, or this is to begin again when it is over. */
+enum result step_ask(struct renewal *r, enum api_operation operation, struct request *request,
+                     struct api_answer *answer) MUST_CHECK;
 
 /* After a failure that may be tried again: RESULT_OK when the time has come and a try was left (the
  * pause grows), RESULT_AGAIN while nothing of this renewal was answered yet. */
 enum result step_retry(struct renewal *r) MUST_CHECK;
-/* 429 or 503: notes the pause, and ends, or is to begin again when it is over. */
-enum result step_told_to_wait(struct renewal *r, const struct api_answer *answer) MUST_CHECK;
 /* While the host is not to be asked, as the profile says or as another renewal was told just now:
  * RESULT_AGAIN, or RESULT_TEMPORARY if that is longer than what is left. */
 enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now) MUST_CHECK;
 
-void step_take_token(struct renewal *r, const char *token, const char *token_type,
-                     int64_t obtained_at, int64_t expires_at);
+/* A new token: from here on the old one is no longer good. */
+void step_take(struct renewal *r, enum renew_action action, const struct api_answer *answer);
 /* Whether the caller says that the API refused this one, and what that means for the cached one. */
 bool step_is_rejected(const struct renewal *r, const char *token);
 void step_mark_rejected(struct renewal *r);
-void step_take_password_days(struct renewal *r, const struct api_answer *answer);
-
-#endif

@@ -34,8 +34,7 @@ struct worker {
     bool is_thread;
 };
 
-/* Under the lock: one that was put back and whose time has come; else *until_ms says when the next
- * one's does. */
+/* Under the lock: one that was put back, if its time has come; else *until_ms is the next one's. */
 static struct renewal *take_waiting(struct line *line, int64_t *until_ms)
 {
     int64_t now = clock_monotonic_ms();

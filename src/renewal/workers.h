@@ -2,10 +2,8 @@
 /* Many renewals at once: workers, each a thread with a connection of its own and a commit of its
  * own, take them from a line. One that is to be called again (a lock, a pause) goes back in line
  * and holds up nobody; a hook or a password command holds its own worker. After a signal none is
- * begun.
- */
-#ifndef WORKERS_H
-#define WORKERS_H
+ * begun. */
+#pragma once
 
 #include "renewal/renew.h"
 
@@ -20,5 +18,3 @@ struct workers {
 };
 
 void workers_run(const struct workers *workers);
-
-#endif

@@ -15,25 +15,11 @@
 #define SCRUBBED_MAX 4096
 /* What a JWT begins with, and consists of. */
 #define JWT_START "eyJ"
-#define JWT_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+#define JWT_CHARACTERS TEXT_ALPHANUMERIC "-_."
 /* Indian time, in which the service writes `retry_after`. */
 #define INDIA_OFFSET_S (5 * 3600 + 30 * 60)
 /* Longer than this is a mistake, or in the body a date in the wrong zone. */
 #define RETRY_AFTER_MAX_S 86400
-
-const char *api_scheme_name(enum api_scheme scheme)
-{
-    return scheme == API_SCHEME_RAW ? "raw" : scheme == API_SCHEME_BEARER ? "bearer" : NULL;
-}
-
-enum api_scheme api_scheme_of(const char *name)
-{
-    if (name == NULL)
-        return API_SCHEME_UNKNOWN;
-    return strcmp(name, "raw") == 0      ? API_SCHEME_RAW
-           : strcmp(name, "bearer") == 0 ? API_SCHEME_BEARER
-                                         : API_SCHEME_UNKNOWN;
-}
 
 static char *endpoint(const char *api_url, const char *path)
 {
@@ -47,21 +33,20 @@ static char *endpoint(const char *api_url, const char *path)
 void api_login(struct request *request, const char *api_url, const char *email,
                const char *password)
 {
-    struct cJSON *body = json_new_object();
+    AT_END(json_delete) struct cJSON *body = json_new_object();
 
     json_set_string(body, "email", email);
     json_set_string(body, "password", password);
     request->url = endpoint(api_url, "/auth/login");
     request->json = json_print(body, false);
-    json_delete(body);
 }
 
 void api_refresh(struct request *request, const char *api_url, const char *token,
-                 enum api_scheme scheme)
+                 const char *scheme)
 {
     request->url = endpoint(api_url, "/auth/refresh");
     request->grace_ms = API_GRACE_MS;
-    request->authorization = mem_join(scheme == API_SCHEME_BEARER ? "Bearer " : "", token);
+    request->authorization = mem_join(text_is(scheme, API_BEARER) ? "Bearer " : "", token);
 }
 
 /* ---- what the service says in words ---- */
@@ -70,19 +55,16 @@ void api_refresh(struct request *request, const char *api_url, const char *token
  * that it could not read, a gateway the header. */
 static void hide_secret(char **text, const char *secret)
 {
-    struct cJSON *json;
-    char *quoted;
+    AT_END(json_delete) struct cJSON *json = json_new_object();
+    OWNED char *quoted = NULL;
 
     if (secret == NULL)
         return;
     text_hide(text, secret, "");
-    json = json_new_object();
     json_set_string(json, "", secret);
     quoted = json_print(json, false); /* {"":"secret"} */
     quoted[strlen(quoted) - 2] = '\0';
     text_hide(text, quoted + strlen("{\"\":\""), "");
-    mem_free(quoted);
-    json_delete(json);
     if (text_reveals(*text, secret))
         mem_replace(text, "[hidden]");
 }
@@ -103,7 +85,7 @@ static char *service_text(const struct api_question *question, const struct cJSO
 {
     static const char *const members[] = {"message", "error_description", "error"};
     const char *said = first_of_errors(body);
-    char *text, *quoted;
+    OWNED char *text = NULL;
 
     for (size_t i = 0; i < sizeof members / sizeof members[0] && said == NULL; i++)
         said = json_string(body, members[i]);
@@ -119,9 +101,7 @@ static char *service_text(const struct api_question *question, const struct cJSO
     text_hide_blobs(text);
     text_clean(text);
     text_cut(text, MESSAGE_MAX);
-    quoted = mem_format(": %s", text);
-    mem_free(text);
-    return quoted;
+    return mem_join(": ", text);
 }
 
 /* ---- when to come back ---- */
@@ -172,36 +152,47 @@ static enum result read_expires_in(const struct cJSON *body, int64_t *seconds, s
     return RESULT_OK;
 }
 
+/* expires_in, if not 0, else the claims, else the documented hour: from now, or from its login. */
+static enum result read_end(const struct api_question *question, const struct token_claims *claims,
+                            int64_t expires_in, struct api_answer *answer, struct error *error)
+{
+    struct token_claims old = token_claims(question->token != NULL ? question->token : "");
+    bool renews = question->operation == API_REFRESH && expires_in == 0;
+    /* The service keeps iat when it renews; then exp counts from the login's moment. */
+    bool from_login = renews && question->logged_in_at != 0 && claims->has_exp &&
+                      !claims->has_nbf && claims->has_iat && old.has_iat && old.iat == claims->iat;
+    int64_t life_s = expires_in;
+
+    if (expires_in == 0 && !token_span(claims, &life_s))
+        life_s = TOKEN_LIFE_DEFAULT_S;
+    if (life_s <= 0 || life_s > TOKEN_LIFE_MAX_S)
+        return error_set(error, RESULT_PROTOCOL,
+                         "the service sent a token whose life makes no sense (%lld s)",
+                         (long long)life_s);
+    answer->expires_at = (from_login ? question->logged_in_at : answer->obtained_at) + life_s;
+    /* A renewed token with days of life has an old iat that is not the cached one's: its exp, by
+     * this clock, is nearer the truth. */
+    if (renews && !from_login && life_s > TOKEN_PERMANENT_S && claims->exp > answer->obtained_at)
+        answer->expires_at = claims->exp;
+    return RESULT_OK;
+}
+
 static enum result read_token(const struct api_question *question, const struct reply *reply,
                               const struct cJSON *body, struct api_answer *answer,
                               struct error *error)
 {
     const char *token = json_string(body, "access_token");
-    struct token_claims claims, old_claims = {0};
-    struct token_life life;
+    struct token_claims claims;
     int64_t expires_in, days;
-    bool iat_is_old;
 
     if (token == NULL || !token_is_valid(token))
         return error_set(error, RESULT_PROTOCOL, "%s answered without a usable access_token",
                          question->host);
     claims = token_claims(token);
-    if (question->token != NULL)
-        old_claims = token_claims(question->token);
-    /* The service keeps iat when it renews; then exp counts from the login's moment. */
-    iat_is_old = question->operation == API_REFRESH && question->logged_in_at != 0 &&
-                 old_claims.has_iat && claims.has_iat && old_claims.iat == claims.iat;
-    if (read_expires_in(body, &expires_in, error) != RESULT_OK ||
-        token_answer_life(expires_in, &claims, iat_is_old, &life, error) != RESULT_OK)
-        return error->result;
     answer->obtained_at = reply->sent_at;
-    answer->expires_at = (life.from_login ? question->logged_in_at : answer->obtained_at) +
-                         life.life_s;
-    /* A renewed token with days of life has an old iat that is not the cached one's: its exp, by
-     * this clock, is nearer the truth. */
-    if (question->operation == API_REFRESH && expires_in == 0 && !life.from_login &&
-        life.life_s > TOKEN_PERMANENT_S && claims.exp > answer->obtained_at)
-        answer->expires_at = claims.exp;
+    if (read_expires_in(body, &expires_in, error) != RESULT_OK ||
+        read_end(question, &claims, expires_in, answer, error) != RESULT_OK)
+        return error->result;
     answer->token = mem_copy(token);
     answer->token_type = mem_copy(json_string(body, "token_type"));
     /* 0 to ten years of days: more is no policy. */
@@ -215,20 +206,18 @@ static enum result read_token(const struct api_question *question, const struct 
 static enum result read_refusal(const struct api_question *question, const struct cJSON *body,
                                 struct api_answer *answer, struct error *error)
 {
-    char *said = service_text(question, body);
+    OWNED char *said = service_text(question, body);
     const char *what = question->operation == API_LOGIN ? "the login" : "the token";
 
     error_set(error, RESULT_REFUSED, "%s refused %s (HTTP %ld)%s", question->host, what,
               answer->status, said);
-    /* "The token has been blacklisted": a refresh or a logout elsewhere has spent it. (A gateway
-     * may blacklist an address.) */
+    /* A refresh or a logout elsewhere has spent it. (A gateway may blacklist an address.) */
     answer->blacklisted = question->operation == API_REFRESH &&
                           strcasestr(said, "token has been blacklisted") != NULL;
     /* "Token could not be parsed from the request.", or what a gateway says of the header. */
     answer->unparsed = question->operation == API_REFRESH &&
                        (strcasestr(said, "parsed") != NULL ||
                         strcasestr(said, "authorization header") != NULL);
-    mem_free(said);
     return RESULT_REFUSED;
 }
 
@@ -255,7 +244,7 @@ static enum result read_failure(const struct api_question *question, const struc
 {
     long status = answer->status;
     bool is_busy = status == 408 || status == 425 || status == 429;
-    char *said;
+    OWNED char *said = NULL;
 
     /* Any of these may count towards a lock of the account. */
     answer->rejected = question->operation == API_LOGIN && !is_busy &&
@@ -264,29 +253,28 @@ static enum result read_failure(const struct api_question *question, const struc
         return read_refusal(question, body, answer, error);
     said = service_text(question, body);
     if (is_busy || (status >= 500 && status <= 599))
-        error_set(error, RESULT_TEMPORARY, "%s answered HTTP %ld%s", question->host, status, said);
-    else
-        error_set(error, RESULT_PROTOCOL, "%s answered HTTP %ld%s: check the API URL%s",
-                  question->host, status,
-                  status >= 300 && status <= 399 ? ", a redirect, which is not followed" : "",
-                  said);
-    mem_free(said);
-    return error->result;
+        return error_set(error, RESULT_TEMPORARY, "%s answered HTTP %ld%s", question->host, status,
+                         said);
+    return error_set(
+        error, RESULT_PROTOCOL, "%s answered HTTP %ld%s: check the API URL%s", question->host,
+        status, status >= 300 && status <= 399 ? ", a redirect, which is not followed" : "", said);
 }
 
 enum result api_read(const struct api_question *question, const struct reply *reply,
                      struct api_answer *answer, struct error *error)
 {
+    AT_END(json_delete)
     struct cJSON *body = json_parse_object(buffer_text(&reply->body), reply->body.len);
     enum result result;
 
-    *answer = (struct api_answer){.status = reply->status, .password_days = -1};
-    answer->retry_after_s = retry_after_s(reply, body);
+    *answer = (struct api_answer){
+        .fate = reply->fate, .status = reply->status, .retry_after_s = -1, .password_days = -1};
     if (reply->status >= 200 && reply->status <= 299)
         result = read_success(question, reply, body, answer, error);
     else
         result = read_failure(question, body, answer, error);
-    json_delete(body);
+    if (!answer->rejected && (answer->status == 429 || answer->status == 503))
+        answer->retry_after_s = retry_after_s(reply, body);
     return result;
 }
 

@@ -4,34 +4,27 @@
  * such tokens (PHP's tymon/jwt-auth).
  *
  * It knows no files and no libcurl. Texts of the service in errors have the secrets taken out, are
- * control characters made harmless, and are cut to 300 characters.
- */
-#ifndef API_H
-#define API_H
+ * control characters made harmless, and are cut to 300 characters. */
+#pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/result.h"
 #include "service/request.h"
 
 enum api_operation { API_LOGIN, API_REFRESH };
-/* The Authorization header of a refresh: the documented bare token, or "Bearer " before it. */
-enum api_scheme { API_SCHEME_UNKNOWN, API_SCHEME_RAW, API_SCHEME_BEARER };
+/* The Authorization header of a refresh: the documented bare token, or "Bearer " before it. (As
+ * texts, which the option and the cache file have.) */
+#define API_RAW "raw"
+#define API_BEARER "bearer"
 
 /* How long a signal waits for an answer that matters: to a refresh, which has spent the old token,
  * or to an unattended login. Most come within a second, and who stops us, an init system or a
  * person, waits longer than two before he does worse. */
 #define API_GRACE_MS 2000
 
-const char *api_scheme_name(enum api_scheme scheme); /* NULL for unknown */
-enum api_scheme api_scheme_of(const char *name);     /* unknown for NULL and anything else */
-
 /* Both fill *request, which must be clear. */
 void api_login(struct request *request, const char *api_url, const char *email,
                const char *password);
 void api_refresh(struct request *request, const char *api_url, const char *token,
-                 enum api_scheme scheme);
+                 const char *scheme);
 
 /* What was sent, as far as reading the answer needs it. */
 struct api_question {
@@ -43,11 +36,12 @@ struct api_question {
 };
 
 struct api_answer {
-    long status;
+    enum request_fate fate;
+    long status; /* REQUEST_ANSWERED only, likewise what follows */
     char *token, *token_type;
     int64_t obtained_at, expires_at; /* epoch s, by the local clock */
     int password_days;               /* until the password expires, -1 unknown */
-    int64_t retry_after_s;           /* the service wants to be left alone, -1 unknown */
+    int64_t retry_after_s;           /* 429 and 503: to be left alone for so long, else -1 */
     bool blacklisted;                /* refused, and by its words because the token is spent */
     bool unparsed;                   /* refused, and by its words because the header was not read */
     bool rejected; /* a login: this password will not do, whatever else the answer is */
@@ -58,5 +52,3 @@ struct api_answer {
 enum result api_read(const struct api_question *question, const struct reply *reply,
                      struct api_answer *answer, struct error *error) MUST_CHECK;
 void api_answer_clear(struct api_answer *answer);
-
-#endif

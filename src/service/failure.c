@@ -3,21 +3,22 @@
 
 #include <string.h>
 
+#include "base/signals.h"
+
 /* CURLE_TOO_LARGE, which libcurl has since 8.6.0: too many or too long headers. */
 #define CURLE_TOO_LARGE_CODE 100
 
 /* libcurl's text, or its name for the code when it has none, or one that quotes a proxy's URL: that
  * may hold a password. Of OpenSSL's "error:0A00010B:SSL routines::wrong version number" the words.
  */
-static const char *curl_text(const struct transfer *transfer, CURLcode code)
+static const char *curl_text(const struct transfer *transfer)
 {
     const char *text = transfer->curl_error, *openssl = strstr(text, "error:");
 
     if (openssl != NULL && strrchr(openssl, ':')[1] != '\0')
         text = strrchr(openssl, ':') + 1;
-    return *text != '\0' && strchr(text, '@') == NULL
-               ? text
-               : transfer->session->curl->easy_strerror(code);
+    return *text != '\0' && strchr(text, '@') == NULL ? text
+                                                      : libcurl.easy_strerror(transfer->code);
 }
 
 /* Whether a failed handshake is a disagreement that will last, not an accident. OpenSSL's words:
@@ -35,19 +36,18 @@ static bool speaks_other_tls(const char *text)
     return false;
 }
 
-enum result failure_unsent(const struct transfer *transfer, CURLcode code, const char *host,
-                           struct error *error)
+static enum result tell_unsent(const struct transfer *transfer, const char *host,
+                               struct error *error)
 {
-    const char *text = curl_text(transfer, code);
+    const char *text = curl_text(transfer);
     long proxy_status = 0, proxy_verify = 0;
 
-    transfer->session->curl->easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    libcurl.easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
     if (proxy_status == 407)
         return error_set(error, RESULT_PROTOCOL,
                          "the proxy to %s wants a login: put it into the proxy's URL", host);
-    transfer->session->curl->easy_getinfo(transfer->easy, CURLINFO_PROXY_SSL_VERIFYRESULT,
-                                          &proxy_verify);
-    switch (code) {
+    libcurl.easy_getinfo(transfer->easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &proxy_verify);
+    switch (transfer->code) {
     case CURLE_OUT_OF_MEMORY:
         return error_set(error, RESULT_FAILED, "out of memory: nothing was sent to %s", host);
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -70,16 +70,16 @@ enum result failure_unsent(const struct transfer *transfer, CURLcode code, const
     }
 }
 
-enum result failure_lost(const struct transfer *transfer, CURLcode code, const char *host,
-                         struct error *error)
+static enum result tell_lost(const struct transfer *transfer, const char *host, struct error *error)
 {
-    const char *text = curl_text(transfer, code);
+    const char *text = curl_text(transfer);
+    bool is_broken = strstr(text, "chunk") != NULL || strstr(text, "hex") != NULL;
 
-    if (code == CURLE_WRITE_ERROR || (int)code == CURLE_TOO_LARGE_CODE ||
+    if (transfer->code == CURLE_WRITE_ERROR || (int)transfer->code == CURLE_TOO_LARGE_CODE ||
         strstr(text, "Too large response headers") != NULL)
         return error_set(error, RESULT_PROTOCOL, "the answer of %s is larger than %d KiB", host,
                          REPLY_BODY_MAX / 1024);
-    switch (code) {
+    switch (transfer->code) {
     case CURLE_ABORTED_BY_CALLBACK: /* it would have been sent again */
         return error_set(error, RESULT_TEMPORARY, "%s closed the connection without an answer",
                          host);
@@ -90,12 +90,17 @@ enum result failure_lost(const struct transfer *transfer, CURLcode code, const c
         return error_set(error, RESULT_PROTOCOL, "the answer of %s has a header too large", host);
     case CURLE_OPERATION_TIMEDOUT:
         return error_set(error, RESULT_TEMPORARY, "no answer from %s in time", host);
-    default:
-        break;
+    default: /* one code for a broken chunk and for a broken connection */
+        return error_set(error, is_broken ? RESULT_PROTOCOL : RESULT_TEMPORARY,
+                         is_broken ? "%s sends broken HTTP: %s"
+                                   : "the connection to %s broke before the answer: %s",
+                         host, text);
     }
-    /* libcurl has one code for a broken chunk and for a broken connection. */
-    if (strstr(text, "chunk") != NULL || strstr(text, "hex") != NULL)
-        return error_set(error, RESULT_PROTOCOL, "%s sends broken HTTP: %s", host, text);
-    return error_set(error, RESULT_TEMPORARY, "the connection to %s broke before the answer: %s",
-                     host, text);
+}
+
+enum result failure_tell(const struct transfer *transfer, const char *host, struct error *error)
+{
+    if (signals_caught())
+        return error_set(error, RESULT_INTERRUPTED, "interrupted");
+    return transfer->sent ? tell_lost(transfer, host, error) : tell_unsent(transfer, host, error);
 }

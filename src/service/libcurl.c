@@ -3,7 +3,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -12,10 +11,9 @@
  * takes back; a twenty-fifth of all that a refresh executes. */
 #define OPENSSL_NO_ATEXIT 0x00080000U
 
-static struct libcurl functions;
+struct libcurl libcurl;
 
-/* *slot is NULL where it is not there. POSIX lets dlsym's object pointer become a function pointer;
- * ISO C wants it copied. */
+/* *slot: NULL where it is not there. ISO C wants an object pointer copied to be a function's. */
 static bool find(void *library, const char *name, void *slot)
 {
     void *symbol = dlsym(library, name);
@@ -45,7 +43,7 @@ static enum result load(struct error *error)
                          LIBCURL_SONAME, why);
     }
 #define X(name)                                                                                    \
-    if (!find(library, "curl_" #name, &functions.name))                                            \
+    if (!find(library, "curl_" #name, &libcurl.name))                                              \
         missing = "curl_" #name;
     LIBCURL_FUNCTIONS(X)
 #undef X
@@ -53,23 +51,23 @@ static enum result load(struct error *error)
         return error_set(error, RESULT_LOCAL,
                          "%s lacks %s: install libcurl " LIBCURL_OLDEST_TEXT " or later",
                          LIBCURL_SONAME, missing);
-    version = functions.version_info(CURLVERSION_NOW);
+    version = libcurl.version_info(CURLVERSION_NOW);
     if (version->version_num < LIBCURL_OLDEST)
         return error_set(error, RESULT_LOCAL,
                          "libcurl %s is too old: install " LIBCURL_OLDEST_TEXT " or later",
                          version->version);
     if (version->ssl_version != NULL && strstr(version->ssl_version, "OpenSSL") != NULL) {
-        find(library, "SSL_CTX_set_options", &functions.ssl_ctx_set_options);
+        find(library, "SSL_CTX_set_options", &libcurl.ssl_ctx_set_options);
         if (find(library, "OPENSSL_init_crypto", &openssl_init))
             openssl_init(OPENSSL_NO_ATEXIT, NULL);
     }
-    if (functions.global_init_mem(CURL_GLOBAL_DEFAULT, mem_malloc, mem_free, mem_realloc,
-                                  mem_strdup, mem_calloc) != CURLE_OK)
+    if (libcurl.global_init_mem(CURL_GLOBAL_DEFAULT, mem_malloc, mem_free, mem_realloc, mem_strdup,
+                                mem_calloc) != CURLE_OK)
         return error_set(error, RESULT_LOCAL, "cannot initialise libcurl");
     return RESULT_OK;
 }
 
-enum result libcurl_load(const struct libcurl **table, struct error *error)
+enum result libcurl_load(struct error *error)
 {
     static struct error failure;
     static bool tried;
@@ -77,7 +75,6 @@ enum result libcurl_load(const struct libcurl **table, struct error *error)
     if (!tried)
         load(&failure);
     tried = true;
-    *table = &functions;
     return failure.result == RESULT_OK ? RESULT_OK
                                        : error_set(error, failure.result, "%s", failure.text);
 }

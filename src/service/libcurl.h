@@ -3,13 +3,10 @@
  *
  * `show` with a valid token runs thousands of times and needs no network; linking libcurl would
  * make the loader map some thirty libraries first. The functions are the same as in <curl/curl.h>,
- * whose declarations they are checked against, without the curl_ in front.
- */
-#ifndef LIBCURL_H
-#define LIBCURL_H
+ * whose declarations they are checked against, without the curl_ in front. */
+#pragma once
 
 #include <curl/curl.h>
-#include <stdint.h>
 
 #include "base/result.h"
 
@@ -44,17 +41,15 @@
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 
-struct libcurl {
+extern struct libcurl {
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name takes none */
 #define X(name) __typeof__(curl_##name) *name;
     LIBCURL_FUNCTIONS(X)
 #undef X
     /* OpenSSL's SSL_CTX_set_options where libcurl's TLS is OpenSSL, else NULL. */
     uint64_t (*ssl_ctx_set_options)(void *ctx, uint64_t options);
-};
+} libcurl;
 
-/* Loads and initialises it with secret memory (mem.h), once; the table lives as long as the
- * process. RESULT_LOCAL, naming the package, when it is not there or too old. */
-enum result libcurl_load(const struct libcurl **table, struct error *error) MUST_CHECK;
-
-#endif
+/* Once, with secret memory (mem.h). RESULT_LOCAL, naming the package, if it is missing or too old.
+ */
+enum result libcurl_load(struct error *error) MUST_CHECK;

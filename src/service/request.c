@@ -19,38 +19,29 @@
 #define CONNECT_TIMEOUT_MS 10000
 /* How long a wait may be before somebody at a terminal is told of it, and how often then. */
 #define WAITING_MS 1000
-/* OpenSSL's SSL_OP_CLEANSE_PLAINTEXT (ssl.h, 3.0): wipes what was decrypted once it was read. It
- * does nothing in 1.1. */
+/* OpenSSL's SSL_OP_CLEANSE_PLAINTEXT (ssl.h, 3.0): what was decrypted is wiped once it was read. */
 #define SSL_CLEANSE_PLAINTEXT 0x2U
 /* Headers of a real answer are under 2 KiB. */
 #define HEADERS_MAX REPLY_BODY_MAX
 
 #define UNUSED __attribute__((unused))
 
-/* What this libcurl was built without is done without; anything else is remembered. */
+/* With its type. What this libcurl was built without is done without; else a failure is kept. */
+#define SET_OPTION(transfer, option, value)                                                        \
+    remember(transfer, libcurl.easy_setopt((transfer)->easy, option, value))
+
 static void remember(struct transfer *transfer, CURLcode code)
 {
     if (code != CURLE_OK && code != CURLE_UNKNOWN_OPTION && code != CURLE_NOT_BUILT_IN)
-        transfer->setup = code;
-}
-
-/* A pointer, to a function too. */
-#define SET_OPTION(transfer, option, value)                                                        \
-    remember(transfer, (transfer)->session->curl->easy_setopt((transfer)->easy, option, value))
-
-static void set_number(struct transfer *transfer, CURLoption option, long value)
-{
-    SET_OPTION(transfer, option, value);
+        transfer->code = code;
 }
 
 /* ---- what libcurl calls ---- */
 
-static CURLcode on_ssl_ctx(CURL *easy UNUSED, void *ssl_ctx, void *user)
+static CURLcode on_ssl_ctx(CURL *easy UNUSED, void *ssl_ctx, void *user UNUSED)
 {
-    const struct transfer *transfer = user;
-
-    if (transfer->session->curl->ssl_ctx_set_options != NULL)
-        transfer->session->curl->ssl_ctx_set_options(ssl_ctx, SSL_CLEANSE_PLAINTEXT);
+    if (libcurl.ssl_ctx_set_options != NULL)
+        libcurl.ssl_ctx_set_options(ssl_ctx, SSL_CLEANSE_PLAINTEXT);
     return CURLE_OK;
 }
 
@@ -89,8 +80,7 @@ static int on_connected(void *user, char *remote UNUSED, char *local UNUSED, int
     return CURL_PREREQFUNC_OK;
 }
 
-/* Commands and hooks must not inherit a connection that carries tokens, and another thread may
- * start one at any moment. */
+/* Commands, which another thread may start at any moment, must not inherit what carries tokens. */
 static curl_socket_t open_socket(void *user UNUSED, curlsocktype purpose UNUSED,
                                  struct curl_sockaddr *address)
 {
@@ -109,9 +99,7 @@ static curl_socket_t open_socket(void *user UNUSED, curlsocktype purpose UNUSED,
 
 static void add_header(struct transfer *transfer, const char *line)
 {
-    struct curl_slist *grown = transfer->session->curl->slist_append(transfer->headers, line);
-
-    transfer->headers = mem_require(grown);
+    transfer->headers = mem_require(libcurl.slist_append(transfer->headers, line));
 }
 
 static void set_headers(struct transfer *transfer)
@@ -121,10 +109,9 @@ static void set_headers(struct transfer *transfer)
     add_header(transfer, transfer->request->json != NULL ? "content-type: application/json"
                                                          : "content-type:");
     if (transfer->request->authorization != NULL) {
-        char *line = mem_join("Authorization: ", transfer->request->authorization);
+        OWNED char *line = mem_join("Authorization: ", transfer->request->authorization);
 
         add_header(transfer, line);
-        mem_free(line);
     }
     SET_OPTION(transfer, CURLOPT_HTTPHEADER, transfer->headers);
 }
@@ -134,25 +121,24 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
     const char *body = transfer->request->json != NULL ? transfer->request->json : "";
     bool plain = url_is_plain_http(transfer->request->url);
     long connect_ms = timeout_ms < CONNECT_TIMEOUT_MS ? (long)timeout_ms : CONNECT_TIMEOUT_MS;
-    const struct trust *trust = &transfer->session->trust;
 
     SET_OPTION(transfer, CURLOPT_URL, transfer->request->url);
     SET_OPTION(transfer, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
     SET_OPTION(transfer, CURLOPT_POSTFIELDS, body); /* not COPYPOSTFIELDS: one copy less */
-    set_number(transfer, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+    SET_OPTION(transfer, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
     SET_OPTION(transfer, CURLOPT_USERAGENT, "servetel-auth/" VERSION);
     set_headers(transfer);
     if (plain) /* loopback: never a proxy's business */
         SET_OPTION(transfer, CURLOPT_NOPROXY, "*");
-    set_number(transfer, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    set_number(transfer, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-    set_number(transfer, CURLOPT_FOLLOWLOCATION, 0);
-    set_number(transfer, CURLOPT_NOSIGNAL, 1);
+    SET_OPTION(transfer, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET_OPTION(transfer, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET_OPTION(transfer, CURLOPT_FOLLOWLOCATION, 0L);
+    SET_OPTION(transfer, CURLOPT_NOSIGNAL, 1L);
     /* No CURLOPT_TIMEOUT_MS: it would throw away an answer that lies there when the process was
-     * stopped beyond its time. perform() looks at the clock. */
-    set_number(transfer, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+     * stopped beyond its time. run_transfer() looks at the clock. */
+    SET_OPTION(transfer, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     /* A name server that does not answer keeps its thread, not us (libcurl 7.87). */
-    set_number(transfer, CURLOPT_QUICK_EXIT, 1);
+    SET_OPTION(transfer, CURLOPT_QUICK_EXIT, 1L);
     SET_OPTION(transfer, CURLOPT_ERRORBUFFER, transfer->curl_error);
     SET_OPTION(transfer, CURLOPT_WRITEFUNCTION, on_body);
     SET_OPTION(transfer, CURLOPT_WRITEDATA, transfer);
@@ -162,18 +148,23 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
     SET_OPTION(transfer, CURLOPT_PREREQDATA, transfer);
     SET_OPTION(transfer, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET_OPTION(transfer, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-    SET_OPTION(transfer, CURLOPT_SSL_CTX_DATA, transfer);
-    if (trust->file == NULL && trust->path == NULL)
-        return; /* libcurl's own roots */
-    SET_OPTION(transfer, CURLOPT_CAINFO, trust->file);
-    SET_OPTION(transfer, CURLOPT_CAPATH, trust->path);
-    SET_OPTION(transfer, CURLOPT_PROXY_CAINFO, trust->file);
-    SET_OPTION(transfer, CURLOPT_PROXY_CAPATH, trust->path);
+}
+
+static void set_roots(struct transfer *transfer)
+{
+    const char *file = transfer->connection->roots_file, *path = transfer->connection->roots_path;
+
+    if (file == NULL && path == NULL)
+        return; /* libcurl's own */
+    SET_OPTION(transfer, CURLOPT_CAINFO, file);
+    SET_OPTION(transfer, CURLOPT_CAPATH, path);
+    SET_OPTION(transfer, CURLOPT_PROXY_CAINFO, file);
+    SET_OPTION(transfer, CURLOPT_PROXY_CAPATH, path);
 }
 
 /* ---- what comes back ---- */
 
-static void report_timing(const struct transfer *transfer, const char *host, CURLcode code)
+static void report_timing(const struct transfer *transfer, const char *host)
 {
     static const CURLINFO infos[] = {CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_CONNECT_TIME_T,
                                      CURLINFO_APPCONNECT_TIME_T, CURLINFO_TOTAL_TIME_T};
@@ -182,8 +173,8 @@ static void report_timing(const struct transfer *transfer, const char *host, CUR
     char status[32] = "no answer";
 
     for (size_t i = 0; i < 4; i++)
-        transfer->session->curl->easy_getinfo(transfer->easy, infos[i], &us[i]);
-    if (code == CURLE_OK)
+        libcurl.easy_getinfo(transfer->easy, infos[i], &us[i]);
+    if (transfer->code == CURLE_OK)
         snprintf(status, sizeof status, "HTTP %ld", transfer->reply->status);
     msg_verbose("POST %s at %s: %s, DNS %.1f ms, connect %.1f ms, TLS %.1f ms, total %.1f ms",
                 path == NULL ? "" : path, host, status, (double)us[0] / 1000,
@@ -196,18 +187,16 @@ static const char *header(const struct transfer *transfer, const char *name)
 {
     struct curl_header *found;
 
-    return transfer->session->curl->easy_header(transfer->easy, name, 0, CURLH_HEADER, -1,
-                                                &found) == CURLHE_OK
+    return libcurl.easy_header(transfer->easy, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK
                ? found->value
                : "";
 }
 
 /* -1 when it is none. On 32-bit systems libcurl may have been built with a time_t of 32 bits,
- * unlike this program: then only that half of what it returns is its answer. It lasts until 2106.
- */
-static int64_t read_date(const struct transfer *transfer, const char *text)
+ * unlike this program: then only that half of what it returns is its answer, until 2106. */
+static int64_t read_date(const char *text)
 {
-    time_t date = transfer->session->curl->getdate(text, NULL);
+    time_t date = libcurl.getdate(text, NULL);
 
     if (sizeof(long) < sizeof date)
         return (uint32_t)date == UINT32_MAX ? -1 : (int64_t)(uint32_t)date;
@@ -219,7 +208,7 @@ static int64_t read_date(const struct transfer *transfer, const char *text)
 static int64_t header_retry_after_s(const struct transfer *transfer)
 {
     const char *value = header(transfer, "retry-after");
-    int64_t date = read_date(transfer, value);
+    int64_t date = read_date(value);
     size_t digits = strspn(value, "0123456789");
 
     /* Nine digits are thirty years. */
@@ -232,27 +221,26 @@ static int64_t header_retry_after_s(const struct transfer *transfer)
 
 static void take_headers(const struct transfer *transfer, struct reply *reply)
 {
-    int64_t then = read_date(transfer, header(transfer, "date"));
+    int64_t then = read_date(header(transfer, "date"));
 
-    transfer->session->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &reply->status);
+    libcurl.easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &reply->status);
     reply->date = then == -1 ? clock_epoch_s() : then;
     reply->retry_after_s = header_retry_after_s(transfer);
 }
 
 /* ---- on its way ---- */
 
-/* Moves it on until it has ended (true), the deadline is over or a signal comes, which waits a
- * little for the answer to what was sent and is worth it. What lies in the socket is read before
- * the clock is looked at. */
-static bool run_transfer(struct transfer *transfer, int64_t deadline_ms, const char *waiting)
+/* Moves it on until it has ended (true), the deadline is over or a signal comes, which leaves an
+ * answer that is worth it its grace. What lies in the socket is read before the clock is. */
+static bool run_transfer(struct transfer *transfer, int64_t deadline_ms)
 {
-    const struct libcurl *curl = transfer->session->curl;
+    const char *waiting = transfer->connection->waiting;
+    CURLM *multi = transfer->connection->multi;
     int64_t begun_ms = clock_monotonic_ms();
-    CURLM *multi = transfer->session->multi;
     bool caught = false;
     int running = 1;
 
-    while (curl->multi_perform(multi, &running) == CURLM_OK && running > 0) {
+    while (libcurl.multi_perform(multi, &running) == CURLM_OK && running > 0) {
         struct curl_waitfd signals = {.fd = signals_fd(), .events = CURL_WAIT_POLLIN};
         int64_t now = clock_monotonic_ms(), left_ms = deadline_ms - now;
 
@@ -268,79 +256,68 @@ static bool run_transfer(struct transfer *transfer, int64_t deadline_ms, const c
         if (waiting != NULL && now - begun_ms >= WAITING_MS)
             msg_progress("waiting for %s, %lld s", waiting, (long long)(now - begun_ms) / 1000);
         /* A caught signal keeps its descriptor readable: no news any more. */
-        curl->multi_poll(multi, &signals, caught || signals.fd < 0 ? 0 : 1,
-                         (int)(left_ms < WAITING_MS ? left_ms : WAITING_MS), NULL);
+        libcurl.multi_poll(multi, &signals, caught || signals.fd < 0 ? 0 : 1,
+                           (int)(left_ms < WAITING_MS ? left_ms : WAITING_MS), NULL);
     }
     return running == 0;
 }
 
-static CURLcode perform(struct transfer *transfer, int64_t deadline_ms, const char *waiting)
+static CURLcode perform(struct transfer *transfer, int64_t deadline_ms)
 {
-    const struct libcurl *curl = transfer->session->curl;
-    CURLM *multi = transfer->session->multi;
+    CURLM *multi = transfer->connection->multi;
     CURLcode code = CURLE_OPERATION_TIMEDOUT;
     struct CURLMsg *message;
     int left;
 
-    if (transfer->setup != CURLE_OK || curl->multi_add_handle(multi, transfer->easy) != CURLM_OK)
-        return transfer->setup != CURLE_OK ? transfer->setup : CURLE_FAILED_INIT;
-    if (run_transfer(transfer, deadline_ms, waiting)) {
-        message = curl->multi_info_read(multi, &left);
+    set_roots(transfer);
+    if (transfer->code != CURLE_OK)
+        return transfer->code;
+    if (libcurl.multi_add_handle(multi, transfer->easy) != CURLM_OK)
+        return CURLE_FAILED_INIT;
+    if (run_transfer(transfer, deadline_ms)) {
+        message = libcurl.multi_info_read(multi, &left);
         code = message == NULL ? CURLE_FAILED_INIT : message->data.result;
     }
-    curl->multi_remove_handle(multi, transfer->easy);
-    if (waiting != NULL)
+    libcurl.multi_remove_handle(multi, transfer->easy);
+    if (transfer->connection->waiting != NULL)
         msg_progress("%s", "");
+    if (code == CURLE_OK && !transfer->headers_ended)
+        code = CURLE_RECV_ERROR; /* libcurl takes a connection that ends there for an answer */
     return code;
 }
 
-static enum result finish(const struct transfer *transfer, CURLcode code, struct error *error)
+static enum result finish(const struct transfer *transfer, struct error *error)
 {
-    struct reply *reply = transfer->reply;
-    char *host = url_host(transfer->request->url);
-    enum result result = RESULT_OK;
+    OWNED char *host = url_host(transfer->request->url);
+    bool answered = transfer->code == CURLE_OK;
 
-    if (code == CURLE_OK && !transfer->headers_ended)
-        code = CURLE_RECV_ERROR; /* libcurl takes a connection that ends there for an answer */
-
-    reply->fate = code == CURLE_OK ? REQUEST_ANSWERED
-                  : transfer->sent ? REQUEST_LOST
-                                   : REQUEST_NOT_SENT;
-    if (code == CURLE_OK)
-        take_headers(transfer, reply);
-    report_timing(transfer, host, code);
-    if (code != CURLE_OK && signals_caught())
-        result = error_set(error, RESULT_INTERRUPTED, "interrupted");
-    else if (code != CURLE_OK)
-        result = transfer->sent ? failure_lost(transfer, code, host, error)
-                                : failure_unsent(transfer, code, host, error);
-    mem_free(host);
-    return result;
+    transfer->reply->fate = answered         ? REQUEST_ANSWERED
+                            : transfer->sent ? REQUEST_LOST
+                                             : REQUEST_NOT_SENT;
+    if (answered)
+        take_headers(transfer, transfer->reply);
+    report_timing(transfer, host);
+    return answered ? RESULT_OK : failure_tell(transfer, host, error);
 }
 
 enum result request_send(struct connection *connection, const struct request *request,
                          struct reply *reply, int64_t timeout_ms, struct error *error)
 {
+    struct transfer transfer = {.connection = connection, .request = request, .reply = reply};
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     enum result result;
-    bool again;
 
     reply_clear(reply);
     if (request_open(connection, error) != RESULT_OK)
         return error->result;
-    do {
-        struct transfer transfer = {
-            .session = connection->session, .request = request, .reply = reply};
-        CURLcode code;
-
-        transfer.easy = mem_require(transfer.session->curl->easy_init());
-        set_options(&transfer, deadline_ms - clock_monotonic_ms());
-        code = perform(&transfer, deadline_ms, connection->waiting);
-        again = code == CURLE_PEER_FAILED_VERIFICATION && trust_fall_back(&transfer);
-        result = again ? RESULT_OK : finish(&transfer, code, error);
-        transfer.session->curl->easy_cleanup(transfer.easy);
-        transfer.session->curl->slist_free_all(transfer.headers);
-    } while (again);
+    transfer.easy = mem_require(libcurl.easy_init());
+    set_options(&transfer, deadline_ms - clock_monotonic_ms());
+    transfer.code = perform(&transfer, deadline_ms);
+    if (trust_fall_back(&transfer))
+        transfer.code = perform(&transfer, deadline_ms);
+    result = finish(&transfer, error);
+    libcurl.easy_cleanup(transfer.easy);
+    libcurl.slist_free_all(transfer.headers);
     return result;
 }
 
@@ -348,52 +325,35 @@ enum result request_send(struct connection *connection, const struct request *re
 
 /* libcurl lets the two descriptors with which a multi handle wakes itself be inherited. They are
  * the two lowest that are free: no other thread may run yet. */
-static void *open_multi(const struct libcurl *curl)
+static void *open_multi(void)
 {
     int fds[2] = {fd_open("/dev/null", O_RDONLY), fd_open("/dev/null", O_RDONLY)};
     void *multi;
 
-    for (int i = 0; i < 2; i++) {
-        if (fds[i] >= 0)
-            close(fds[i]);
-    }
-    multi = curl->multi_init();
-    for (int i = 0; i < 2; i++) {
-        if (fds[i] >= 0)
-            fcntl(fds[i], F_SETFD, FD_CLOEXEC);
-    }
-    return multi;
+    for (int i = 0; i < 2; i++)
+        close(fds[i]); /* -1, too, is let pass */
+    multi = libcurl.multi_init();
+    for (int i = 0; i < 2; i++)
+        fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+    return mem_require(multi);
 }
 
 enum result request_open(struct connection *connection, struct error *error)
 {
-    struct session *session;
-    enum result result;
-
-    if (connection->session != NULL)
+    if (connection->multi != NULL)
         return RESULT_OK;
     mem_reserve();
-    session = connection->session = mem_new(sizeof *session);
-    result = libcurl_load(&session->curl, error);
-    if (result == RESULT_OK)
-        result = trust_choose(session, connection->cacert, error);
-    if (result == RESULT_OK)
-        session->multi = mem_require(open_multi(session->curl));
-    else
-        request_close(connection);
-    return result;
+    if (libcurl_load(error) != RESULT_OK || trust_choose(connection, error) != RESULT_OK)
+        return error->result;
+    connection->multi = open_multi();
+    return RESULT_OK;
 }
 
 void request_close(struct connection *connection)
 {
-    struct session *session = connection->session;
-
-    if (session == NULL)
-        return;
-    if (session->multi != NULL)
-        session->curl->multi_cleanup(session->multi);
-    mem_free(session);
-    connection->session = NULL;
+    if (connection->multi != NULL)
+        libcurl.multi_cleanup(connection->multi);
+    connection->multi = NULL;
 }
 
 void request_clear(struct request *request)

@@ -6,15 +6,10 @@
  * (HTTP/2 keeps copies of headers in buffers that nobody wipes).
  *
  * A reply says apart what a caller must not mix up: whether there was an HTTP answer (fate), its
- * status, and, as the result, what to make of it when there was none.
- */
-#ifndef REQUEST_H
-#define REQUEST_H
-
-#include <stdint.h>
+ * status, and, as the result, what to make of it when there was none. */
+#pragma once
 
 #include "base/mem.h"
-#include "base/result.h"
 
 /* Owns its strings, which request_clear() wipes. */
 struct request {
@@ -45,8 +40,12 @@ struct reply {
 /* A way to the service, used again by the next request. Belongs to one thread. */
 struct connection {
     const char *cacert; /* a file with roots to trust, or NULL for the environment's and system's */
-    const char *waiting;     /* for whom somebody at a terminal is told to wait; NULL: not told */
-    struct session *session; /* NULL before the first request */
+    const char *waiting; /* for whom somebody at a terminal is told to wait; NULL: not told */
+
+    /* request.c's and trust.c's own */
+    void *multi; /* libcurl's handle; NULL before the first request */
+    const char *roots_file, *roots_path;
+    bool roots_are_few; /* the user named none: only libcurl's hashed directory is looked at */
 };
 
 /* Loads libcurl and makes ready; request_send() does it where it was not done. Where threads send,
@@ -63,5 +62,3 @@ enum result request_send(struct connection *connection, const struct request *re
 
 void request_clear(struct request *request);
 void reply_clear(struct reply *reply);
-
-#endif

@@ -3,11 +3,10 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include "base/fd.h"
 #include "base/msg.h"
 #include "base/process.h"
 
@@ -37,12 +36,11 @@ static bool is_hashed_directory(const char *path)
 /* With nothing named, and libcurl's own directory of roots a hashed one, only that: libcurl would
  * parse the whole bundle, some 145 certificates, for each connection. Both hold the same roots;
  * should one be missing from the directory, the bundle is asked after all. */
-enum result trust_choose(struct session *session, const char *cacert, struct error *error)
+enum result trust_choose(struct connection *connection, struct error *error)
 {
-    const curl_version_info_data *version = session->curl->version_info(CURLVERSION_NOW);
+    const curl_version_info_data *version = libcurl.version_info(CURLVERSION_NOW);
+    const char *cacert = connection->cacert, *dir = NULL;
     const char *file = cacert != NULL ? cacert : process_variable("CURL_CA_BUNDLE");
-    const char *dir = NULL;
-    int fd;
 
     if (file == NULL) {
         dir = process_variable("SSL_CERT_DIR");
@@ -50,29 +48,28 @@ enum result trust_choose(struct session *session, const char *cacert, struct err
     }
     if (cacert == NULL && dir == NULL && is_same_file(file, version->cainfo))
         file = NULL;
-    session->trust = (struct trust){.file = file, .path = dir};
-    if (file == NULL && dir == NULL && is_hashed_directory(version->capath))
-        session->trust = (struct trust){.path = version->capath, .is_ours = true};
-    fd = file == NULL ? -1 : fd_open(file, O_RDONLY | O_NONBLOCK);
-    if (file != NULL && fd < 0)
+    connection->roots_are_few = file == NULL && dir == NULL && is_hashed_directory(version->capath);
+    connection->roots_file = file;
+    connection->roots_path = connection->roots_are_few ? version->capath : dir;
+    if (file != NULL && access(file, R_OK) < 0)
         return error_set(error, RESULT_LOCAL, "cannot read the CA certificates '%s': %s", file,
                          strerror(errno));
-    fd_close(&fd);
     return RESULT_OK;
 }
 
 bool trust_fall_back(struct transfer *transfer)
 {
-    const struct libcurl *curl = transfer->session->curl;
-    const curl_version_info_data *version = curl->version_info(CURLVERSION_NOW);
-    struct trust *trust = &transfer->session->trust;
+    struct connection *connection = transfer->connection;
     long verify = 0;
 
-    curl->easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
+    libcurl.easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
     /* X509_V_ERR_ 2, 18, 19, 20, 21: an issuer or a root is not among those looked at. */
-    if (!trust->is_ours || transfer->sent || !(verify == 2 || (verify >= 18 && verify <= 21)))
+    if (transfer->code != CURLE_PEER_FAILED_VERIFICATION || !connection->roots_are_few ||
+        !(verify == 2 || (verify >= 18 && verify <= 21)))
         return false;
-    msg_verbose("the issuer is not in %s, trying libcurl's bundle", trust->path);
-    *trust = (struct trust){.file = version->cainfo, .path = version->capath};
+    msg_verbose("the issuer is not in %s, trying libcurl's bundle", connection->roots_path);
+    connection->roots_file = libcurl.version_info(CURLVERSION_NOW)->cainfo;
+    connection->roots_are_few = false;
+    transfer->code = CURLE_OK;
     return true;
 }

@@ -3,12 +3,9 @@
  *
  * name and path as in struct cache; profile may be NULL. If its remembered password was refused,
  * the source is named: that is the word to send it again. (Not the command itself: it may hold the
- * password.)
- */
-#ifndef ADVICE_H
-#define ADVICE_H
+ * password.) */
+#pragma once
 
-#include "base/result.h"
 #include "store/profile.h"
 
 /* "servetel-auth login -p sales", in wiped memory. */
@@ -22,5 +19,3 @@ char *advice_refused_password(const char *name, const char *path, const struct p
 /* After an error with EACCES: whose the file or the directory above it is, if not ours, and what
  * gives it back (root's, made with a user's HOME). Returns the error's result. */
 enum result advice_append_owner(struct error *error, const char *path);
-
-#endif

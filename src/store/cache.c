@@ -2,21 +2,21 @@
 #include "store/cache.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "base/nearest.h"
 #include "base/process.h"
-#include "base/text.h"
 #include "store/advice.h"
 #include "store/lock.h"
+
+#ifdef __APPLE__ /* its name for POSIX.1-2008's */
+#define st_mtim st_mtimespec
+#endif
 
 /* As the kernel's own limit (path_resolution(7)). */
 #define LINKS_MAX 40
@@ -27,23 +27,21 @@
 char *cache_directory(struct error *error)
 {
     const char *dir = process_variable("SERVETEL_AUTH_DIR"), *home = process_variable("HOME");
+    struct passwd entry, *user = NULL;
+    char texts[4096];
 
     if (dir != NULL)
         return mem_copy(dir);
     if (home == NULL) {
-        struct passwd entry, *user = NULL; /* _r: renewals of --all are threads */
-        char texts[4096];
-
-        getpwuid_r(geteuid(), &entry, texts, sizeof texts, &user);
-        if (user == NULL || user->pw_dir == NULL || *user->pw_dir == '\0') {
-            error_set(error, RESULT_LOCAL,
-                      "HOME is not set and user %lu has no home directory: set SERVETEL_AUTH_DIR",
-                      (unsigned long)geteuid());
-            return NULL;
-        }
-        return mem_join(user->pw_dir, "/.servetel-auth");
+        getpwuid_r(geteuid(), &entry, texts, sizeof texts, &user); /* renewals may be threads */
+        home = user != NULL && user->pw_dir != NULL ? user->pw_dir : "";
     }
-    return mem_join(home, "/.servetel-auth");
+    if (*home != '\0')
+        return mem_join(home, "/.servetel-auth");
+    error_set(error, RESULT_LOCAL,
+              "HOME is not set and user %lu has no home directory: set SERVETEL_AUTH_DIR",
+              (unsigned long)geteuid());
+    return NULL;
 }
 
 static bool strip_extension(char *name)
@@ -63,87 +61,88 @@ static int compare_names(const void *a, const void *b)
 
 enum result cache_list(char ***names, size_t *count, struct error *error)
 {
-    char *dir_path = cache_directory(error);
-    enum result result = RESULT_OK;
+    struct buffer list = BUFFER(SIZE_MAX / 2); /* of pointers */
+    OWNED char *dir_path = cache_directory(error);
     struct dirent *entry;
-    size_t room = 0;
+    char *name;
     DIR *dir;
 
     *names = NULL;
     *count = 0;
     if (dir_path == NULL)
         return RESULT_LOCAL;
-    do
-        dir = opendir(dir_path);
-    while (dir == NULL && errno == EINTR);
+    while ((dir = opendir(dir_path)) == NULL && errno == EINTR)
+        continue;
     if (dir == NULL && errno != ENOENT) {
         error_set(error, errno == ENOMEM ? RESULT_FAILED : RESULT_LOCAL, "cannot read '%s': %s",
                   dir_path, strerror(errno));
-        result = advice_append_owner(error, dir_path);
+        return advice_append_owner(error, dir_path);
     }
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        char *name = mem_copy(entry->d_name);
-
-        if (!strip_extension(name) || !profile_name_is_valid(name)) {
+        name = mem_copy(entry->d_name);
+        if (!strip_extension(name) || !profile_name_is_valid(name) ||
+            !buffer_append(&list, &name, sizeof name))
             mem_free(name);
-            continue;
-        }
-        if (*count == room) {
-            room = room == 0 ? 16 : room * 2;
-            *names = mem_require(mem_realloc(*names, (room + 1) * sizeof **names));
-        }
-        (*names)[(*count)++] = name;
-        (*names)[*count] = NULL;
     }
     if (dir != NULL)
         closedir(dir);
-    mem_free(dir_path);
-    if (*count > 1)
-        qsort(*names, *count, sizeof **names, compare_names);
-    return result;
+    *count = list.len / sizeof name;
+    name = NULL;
+    *names = buffer_append(&list, &name, sizeof name) ? (char **)(void *)list.data : NULL;
+    if (*names != NULL)
+        qsort(*names, *count, sizeof name, compare_names);
+    return RESULT_OK;
 }
 
-void cache_list_free(char **names)
+void cache_list_free(char ***names)
 {
-    for (char **name = names; name != NULL && *name != NULL; name++)
+    for (char **name = *names; name != NULL && *name != NULL; name++)
         mem_free(*name);
-    mem_free(names);
+    mem_free(*names);
 }
 
 char *cache_meant(const struct cache *cache)
 {
-    const char *meant = NULL;
+    AT_END(cache_list_free) char **names = NULL;
+    char text[TEXT_NEAREST_SIZE] = "";
     struct error ignored;
-    char **names = NULL, *copy;
-    size_t count = 0;
+    size_t count;
 
     if (strcmp(cache->name, cache->path) != 0 && /* not a file that was named */
-        cache_list(&names, &count, &ignored) == RESULT_OK && count > 0)
-        meant = nearest(cache->name, (const char *const *)names);
-    copy = meant != NULL ? mem_format(": did you mean '%s'?", meant) : mem_copy("");
-    cache_list_free(names);
-    return copy;
+        cache_list(&names, &count, &ignored) == RESULT_OK)
+        text_nearest(cache->name, strlen(cache->name), (const char *const *)names, text);
+    return mem_copy(text);
 }
 
-/* Where others may write, they may put another file in the cache's place. (In a sticky directory
- * they may not.) */
+static enum result refuse_mode(const char *path, const struct stat *st, const char *they_may,
+                               const char *mode, struct error *error)
+{
+    OWNED char *word = text_shell_word(path);
+
+    return error_set(error, RESULT_LOCAL, "cannot use '%s': others may %s (mode %04o): chmod %s %s",
+                     path, they_may, (unsigned)st->st_mode & 07777, mode, word);
+}
+
+/* Where others may write they may replace the cache, but for a sticky directory. */
 static enum result check_directory(const char *path, struct error *error)
 {
     struct stat st;
-    char *word;
 
     if (stat(path, &st) < 0 || (st.st_mode & 022) == 0 || (st.st_mode & S_ISVTX) != 0)
         return RESULT_OK;
-    word = text_shell_word(path);
-    error_set(error, RESULT_LOCAL,
-              "cannot use '%s': others may write in it (mode %04o): chmod go-w %s", path,
-              (unsigned)st.st_mode & 07777, word);
-    mem_free(word);
-    return RESULT_LOCAL;
+    return refuse_mode(path, &st, "write in it", "go-w", error);
 }
 
-/* Where path leads, links followed; the last one may dangle, then it is where a file would be
- * made. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL   ? mem_copy(".")
+           : slash == path ? mem_copy("/")
+                           : mem_format("%.*s", (int)(slash - path), path);
+}
+
+/* Where path leads, links followed; where the last one dangles, a file would be made. */
 static enum result follow_links(const char *path, char **target, struct error *error)
 {
     char link[4096]; /* PATH_MAX where there is one */
@@ -151,8 +150,6 @@ static enum result follow_links(const char *path, char **target, struct error *e
 
     *target = mem_copy(path);
     for (int i = 0; i < LINKS_MAX; i++) {
-        const char *slash = strrchr(*target, '/');
-        char *next;
         ssize_t len;
 
         if (lstat(*target, &st) < 0 || !S_ISLNK(st.st_mode))
@@ -160,45 +157,33 @@ static enum result follow_links(const char *path, char **target, struct error *e
         if (st.st_uid != geteuid() && st.st_uid != 0)
             return error_set(error, RESULT_LOCAL, "cannot use '%s': user %lu has made the link",
                              *target, (unsigned long)st.st_uid);
-        next = slash == NULL ? mem_copy(".") : mem_format("%.*s/", (int)(slash - *target), *target);
-        if (check_directory(next, error) != RESULT_OK) { /* the link may be another tomorrow */
-            mem_free(next);
-            return error->result;
-        }
-        mem_free(next);
         len = readlink(*target, link, sizeof link - 1);
         if (len < 0)
             return error_set(error, RESULT_LOCAL, "cannot read the link '%s': %s", *target,
                              strerror(errno));
         link[len] = '\0';
-        if (link[0] == '/' || slash == NULL)
-            next = mem_copy(link);
-        else
-            next = mem_format("%.*s/%s", (int)(slash - *target), *target, link);
+        OWNED char *dir = directory_of(*target);
         mem_free(*target);
-        *target = next;
+        *target = link[0] == '/' ? mem_copy(link) : mem_join(dir, "/", link);
+        if (check_directory(dir, error) != RESULT_OK) /* the link may be another tomorrow */
+            return error->result;
     }
     return error_set(error, RESULT_LOCAL, "cannot use '%s': %s", path, strerror(ELOOP));
 }
 
+static const struct cache closed = {.lock_fd = -1, .temp_fd = -1, .dir_fd = -1};
+
 enum result cache_open(struct cache *cache, const char *profile, const char *file,
                        struct error *error)
 {
+    OWNED char *dir = file != NULL ? NULL : cache_directory(error), *stem = NULL;
     const char *slash, *base;
-    char *dir, *stem;
 
-    memset(cache, 0, sizeof *cache);
-    cache->lock_fd = cache->temp_fd = cache->dir_fd = -1;
+    *cache = closed;
     cache->name = mem_copy(file != NULL ? file : profile);
-    if (file != NULL) {
-        cache->path = mem_copy(file);
-    } else {
-        dir = cache_directory(error);
-        if (dir == NULL)
-            return error->result;
-        cache->path = mem_join(dir, "/", profile, EXTENSION);
-        mem_free(dir);
-    }
+    if (file == NULL && dir == NULL)
+        return error->result;
+    cache->path = file != NULL ? mem_copy(file) : mem_join(dir, "/", profile, EXTENSION);
     if (follow_links(cache->path, &cache->target, error) != RESULT_OK)
         return error->result;
     slash = strrchr(cache->target, '/');
@@ -208,10 +193,7 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
     stem = mem_copy(cache->target);
     strip_extension(stem);
     cache->lock_path = mem_join(stem, ".lock");
-    mem_free(stem);
-    cache->dir_path = mem_copy(slash == NULL ? "." : slash == cache->target ? "/" : cache->target);
-    if (slash != NULL && slash != cache->target)
-        cache->dir_path[slash - cache->target] = '\0';
+    cache->dir_path = directory_of(cache->target);
     cache->temp_stem = mem_join(cache->dir_path, "/.", base);
     return check_directory(cache->dir_path, error);
 }
@@ -226,8 +208,12 @@ void cache_close(struct cache *cache)
     mem_free(cache->lock_path);
     mem_free(cache->temp_stem);
     mem_free(cache->dir_path);
-    memset(cache, 0, sizeof *cache);
-    cache->lock_fd = cache->temp_fd = cache->dir_fd = -1;
+    *cache = closed;
+}
+
+bool cache_is_linked(const struct cache *cache)
+{
+    return cache->target != NULL && strcmp(cache->target, cache->path) != 0;
 }
 
 /* ---- reading ---- */
@@ -244,85 +230,67 @@ static enum result check_owner(const char *path, const struct stat *st, struct e
     return RESULT_OK;
 }
 
-static enum result check_mode(const char *path, const struct stat *st, struct error *error)
-{
-    char *word;
-
-    if ((st->st_mode & 077) == 0)
-        return RESULT_OK;
-    word = text_shell_word(path);
-    error_set(error, RESULT_LOCAL,
-              "cannot use '%s': others may read or write it (mode %04o): chmod 600 %s, and log in "
-              "again if they should not know the token",
-              path, (unsigned)st->st_mode & 07777, word);
-    mem_free(word);
-    return RESULT_LOCAL;
-}
-
 /* As much as a cache may hold; one byte more is too much. */
 static enum result read_file(struct cache *cache, int fd, struct buffer *text, struct error *error)
 {
     char chunk[8192]; /* most caches in one call */
+    bool fits = true;
     ssize_t len;
 
-    while ((len = FD_RETRY(read(fd, chunk, sizeof chunk))) > 0) {
-        bool fits = buffer_append(text, chunk, (size_t)len);
-
+    while (fits && (len = FD_RETRY(read(fd, chunk, sizeof chunk))) != 0) {
+        if (len < 0) /* of what cannot be read nobody knows whose it is */
+            return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path,
+                             strerror(errno));
+        fits = buffer_append(text, chunk, (size_t)len);
         mem_wipe(chunk, (size_t)len);
-        if (!fits) {
-            cache->is_ours = profile_wrote(text->data);
-            error_set(error, RESULT_LOCAL, "cannot use '%s': it is larger than %d KiB", cache->path,
-                      CACHE_SIZE_MAX / 1024);
-            return advice_append_login(error, cache->name, cache->path, NULL);
-        }
     }
-    /* Of what cannot be read nobody knows whose it is. */
-    cache->is_ours = len >= 0 && profile_wrote(buffer_text(text));
-    if (len < 0)
-        return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
-    return RESULT_OK;
+    cache->is_ours = profile_wrote(buffer_text(text));
+    if (fits)
+        return RESULT_OK;
+    error_set(error, RESULT_LOCAL, "cannot use '%s': it is larger than %d KiB", cache->path,
+              CACHE_SIZE_MAX / 1024);
+    return advice_append_login(error, cache->name, cache->path, NULL);
 }
 
-bool cache_is_linked(const struct cache *cache)
+static enum result use_text(struct cache *cache, const struct buffer *text, struct profile *profile,
+                            struct error *error)
 {
-    return cache->target != NULL && strcmp(cache->target, cache->path) != 0;
+    struct error why;
+    enum result result = profile_parse(profile, buffer_text(text), text->len, &why);
+
+    if (result == RESULT_OK)
+        return RESULT_OK;
+    cache->is_later = result == RESULT_LOCAL;
+    error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->path, why.text);
+    if (cache->is_ours && !cache->is_later)
+        advice_append_login(error, cache->name, cache->path, NULL);
+    return RESULT_LOCAL;
 }
 
 /* What was opened. */
 static enum result use_file(struct cache *cache, int fd, struct profile *profile,
                             struct error *error)
 {
-    struct buffer text = BUFFER(CACHE_SIZE_MAX);
-    struct error inner;
+    AT_END(buffer_clear) struct buffer text = BUFFER(CACHE_SIZE_MAX);
     struct stat st;
-    enum result result;
 
     if (fstat(fd, &st) < 0)
         return error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
-    if (check_owner(cache->path, &st, error) != RESULT_OK)
+    if (check_owner(cache->path, &st, error) != RESULT_OK ||
+        read_file(cache, fd, &text, error) != RESULT_OK)
         return error->result;
-    result = read_file(cache, fd, &text, error);
-    if (result == RESULT_OK)
-        result = check_mode(cache->path, &st, error);
-    if (result == RESULT_OK) {
-        cache->last_seen = st;
-        result = profile_parse(profile, buffer_text(&text), text.len, &inner);
-        if (result != RESULT_OK)
-            error_set(error, RESULT_LOCAL, "cannot use '%s': %s", cache->path, inner.text);
-        if (result == RESULT_FAILED && cache->is_ours)
-            advice_append_login(error, cache->name, cache->path, NULL);
-        cache->is_later = result == RESULT_LOCAL;
-        if (result != RESULT_OK)
-            result = RESULT_LOCAL;
+    if ((st.st_mode & 077) != 0) {
+        refuse_mode(cache->path, &st, "read or write it", "600", error);
+        error_append(error, ", and log in again if they should not know the token");
+        return error->result;
     }
-    buffer_clear(&text);
-    return result;
+    cache->last_seen = st;
+    return use_text(cache, &text, profile, error);
 }
 
 enum result cache_read(struct cache *cache, struct profile *profile, struct error *error)
 {
-    enum result result;
-    int fd;
+    AT_END(fd_close) int fd = -1;
 
     profile_clear(profile);
     memset(&cache->last_seen, 0, sizeof cache->last_seen);
@@ -330,38 +298,18 @@ enum result cache_read(struct cache *cache, struct profile *profile, struct erro
     /* O_NONBLOCK: a FIFO must be refused, not waited for. */
     fd = fd_open(cache->target, O_RDONLY | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT) {
-        char *meant = cache_meant(cache);
+        OWNED char *meant = cache_meant(cache);
 
         error_set(error, RESULT_NO_TOKEN, "no token is cached for '%s'%s", cache->name, meant);
         if (*meant == '\0')
             advice_append_login(error, cache->name, cache->path, NULL);
-        mem_free(meant);
         return RESULT_NO_TOKEN;
     }
     if (fd < 0) {
         error_set(error, RESULT_LOCAL, "cannot read '%s': %s", cache->path, strerror(errno));
         return advice_append_owner(error, cache->target);
     }
-    result = use_file(cache, fd, profile, error);
-    close(fd);
-    return result;
-}
-
-enum result cache_find(struct cache *cache, struct error *error)
-{
-    char *temp_path = cache_temp_path(cache, 0);
-    struct profile profile;
-    enum result result;
-    struct stat st;
-
-    profile_init(&profile);
-    result = cache_read(cache, &profile, error);
-    profile_clear(&profile);
-    if ((result == RESULT_LOCAL && cache->is_ours) ||
-        (result == RESULT_NO_TOKEN && lstat(temp_path, &st) == 0))
-        result = RESULT_OK;
-    mem_free(temp_path);
-    return result;
+    return use_file(cache, fd, profile, error);
 }
 
 bool cache_changed(const struct cache *cache)
@@ -373,29 +321,5 @@ bool cache_changed(const struct cache *cache)
         return seen->st_ino != 0;
     /* A new file can get the inode of one that was just replaced, so the time counts too. */
     return st.st_ino != seen->st_ino || st.st_dev != seen->st_dev || st.st_size != seen->st_size ||
-           st.st_mtime != seen->st_mtime
-#ifdef __APPLE__
-           || st.st_mtimespec.tv_nsec != seen->st_mtimespec.tv_nsec
-#elif defined st_mtime /* POSIX.1-2008's nanoseconds, where st_mtime is a macro for them */
-           || st.st_mtim.tv_nsec != seen->st_mtim.tv_nsec
-#endif
-        ;
-}
-
-/* ---- removing ---- */
-
-enum result cache_remove(struct cache *cache, struct error *error)
-{
-    enum result result = cache_sweep(cache, error);
-
-    if (unlink(cache->target) < 0) {
-        if (errno == ENOENT && result == RESULT_OK)
-            result = error_set(error, RESULT_NO_TOKEN, "no token was cached for '%s'", cache->name);
-        else if (errno != ENOENT)
-            result = error_set(error, RESULT_LOCAL, "cannot remove '%s': %s", cache->path,
-                               strerror(errno));
-    }
-    if (result != RESULT_LOCAL)
-        unlink(cache->lock_path); /* a lock without a cache is litter, no more */
-    return result;
+           st.st_mtim.tv_sec != seen->st_mtim.tv_sec || st.st_mtim.tv_nsec != seen->st_mtim.tv_nsec;
 }

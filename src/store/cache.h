@@ -14,17 +14,11 @@
  * its process's own, by a lock on it: one without is a dead process's, and removed by the next to
  * prepare; one with is another's who is at work, too, since somebody removed the lock file.
  *
- * A struct cache owns its strings and descriptors.
- */
-#ifndef CACHE_H
-#define CACHE_H
+ * A struct cache owns its strings and descriptors. */
+#pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/stat.h>
 
-#include "base/result.h"
 #include "store/profile.h"
 
 /* A token, an address and some commands are 20 KiB at most; the rest is for members of others. */
@@ -40,8 +34,8 @@ struct cache {
     char *temp_path;              /* the one that is prepared, or NULL */
     int lock_fd, temp_fd, dir_fd; /* -1 when closed */
     bool locked;
-    /* After cache_read failed: `logout` may remove the file, and `login` replace it unless it is a
-     * later version's. */
+    /* After cache_read failed: `logout` may remove it, and `login` replace it, unless it is later.
+     */
     bool is_ours, is_later;
     struct stat last_seen; /* what was read or written last; st_ino 0 for nothing */
 };
@@ -51,10 +45,9 @@ char *cache_directory(struct error *error);
 /* Whether the cache is a link to a file elsewhere. */
 bool cache_is_linked(const struct cache *cache);
 
-/* The names of all profiles in the directory, sorted, and a NULL; NULL when there are none. Give it
- * to cache_list_free(). */
+/* The names of all profiles in the directory, sorted, and a NULL. Give it to cache_list_free(). */
 enum result cache_list(char ***names, size_t *count, struct error *error) MUST_CHECK;
-void cache_list_free(char **names);
+void cache_list_free(char ***names);
 
 /* file: the cache file itself, or NULL for the profile's. cache_close() it in any case. */
 enum result cache_open(struct cache *cache, const char *profile, const char *file,
@@ -62,8 +55,7 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
 void cache_close(struct cache *cache);
 
 /* Where there is no such profile, ": did you mean 'sales'?"; "" if no name is near. In wiped
- * memory.
- */
+ * memory. */
 char *cache_meant(const struct cache *cache);
 /* Whether there is anything to remove: RESULT_OK; RESULT_NO_TOKEN there is not; RESULT_LOCAL when
  * there is no telling, or it is no file of ours. */
@@ -82,13 +74,7 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
  * and what is at the path now is another file). */
 enum result cache_write(struct cache *cache, const char *text, bool *stored,
                         struct error *error) MUST_CHECK;
-/* Removes the temporary files of dead processes. */
-enum result cache_sweep(const struct cache *cache, struct error *error) MUST_CHECK;
-/* The name of the n-th, in wiped memory. */
-char *cache_temp_path(const struct cache *cache, int n);
 /* Drops what was prepared, keeps the lock. */
 void cache_abandon(struct cache *cache);
 /* Under the lock: removes the cache and what belongs to it. RESULT_NO_TOKEN: there was none. */
 enum result cache_remove(struct cache *cache, struct error *error) MUST_CHECK;
-
-#endif

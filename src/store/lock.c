@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/lock.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/process.h"
-#include "base/mem.h"
 #include "base/signals.h"
 #include "store/advice.h"
-#include "store/token.h"
 
 /* A taken lock is tried again after 5 ms, then twice that, to 50 ms at most: a renewal takes some
  * 25 ms on a good day, and 200 waiting processes must not eat the machine. */
@@ -25,14 +21,13 @@
 static enum result make_directories(const char *path, bool above, struct error *error)
 {
     const char *slash = strrchr(path, '/');
-    char *parent = slash == NULL || slash == path ? NULL
-                                                  : mem_format("%.*s", (int)(slash - path), path);
     bool made = mkdir(path, 0700) == 0;
 
-    if (!made && errno == ENOENT && above && parent != NULL &&
-        make_directories(parent, true, error) == RESULT_OK)
-        made = mkdir(path, 0700) == 0;
-    mem_free(parent);
+    if (!made && errno == ENOENT && above && slash != NULL && slash != path) {
+        OWNED char *parent = mem_format("%.*s", (int)(slash - path), path);
+
+        made = make_directories(parent, true, error) == RESULT_OK && mkdir(path, 0700) == 0;
+    }
     /* A umask can only take away; this gives it back. */
     if (made ? chmod(path, 0700) == 0 : errno == EEXIST)
         return RESULT_OK;
@@ -65,13 +60,10 @@ static enum result open_lock(const char *path, int flags, int *fd, struct error 
 /* *fd stays open while another process has the lock: the next try is one call. */
 static enum result try_lock(const char *path, int *fd, struct error *error)
 {
-    struct stat held, there;
-
     if (FD_RETRY(flock(*fd, LOCK_EX | LOCK_NB)) < 0)
         return error_set(error, errno == EWOULDBLOCK ? RESULT_TEMPORARY : RESULT_LOCAL,
                          "cannot lock '%s': %s", path, strerror(errno));
-    if (fstat(*fd, &held) == 0 && lstat(path, &there) == 0 && held.st_ino == there.st_ino &&
-        held.st_dev == there.st_dev)
+    if (fd_is_at(*fd, path))
         return RESULT_OK;
     fd_close(fd);
     return error_set(error, RESULT_TEMPORARY, "the lock '%s' was removed", path);
@@ -80,17 +72,14 @@ static enum result try_lock(const char *path, int *fd, struct error *error)
 enum result lock_file(const char *path, int flags, int *fd, struct error *error)
 {
     enum result result = open_lock(path, flags, fd, error);
-    int number;
 
     if (result != RESULT_OK)
         return result;
     result = try_lock(path, fd, error);
-    number = errno; /* says why; the caller tells it */
     if (result == RESULT_LOCAL && (flags & O_EXCL) != 0)
         unlink(path); /* nobody else's */
     if (result != RESULT_OK)
         fd_close(fd);
-    errno = number;
     return result;
 }
 
@@ -100,12 +89,13 @@ enum result cache_lock(struct cache *cache, struct error *error)
     bool is_named = strcmp(cache->name, cache->path) == 0 ||
                     process_variable("SERVETEL_AUTH_DIR") != NULL;
     enum result result;
+    struct stat st;
 
     if (cache->locked)
         return RESULT_OK;
     do { /* again with the new file where the old one was removed: each turn needs a logout */
         if (cache->lock_fd < 0) {
-            if (access(cache->dir_path, F_OK) < 0 && errno == ENOENT &&
+            if (stat(cache->dir_path, &st) < 0 && errno == ENOENT &&
                 make_directories(cache->dir_path, is_named, error) != RESULT_OK)
                 return error->result;
             if (open_lock(cache->lock_path, O_CREAT, &cache->lock_fd, error) != RESULT_OK)
@@ -171,10 +161,9 @@ void cache_note_answered(struct cache *cache)
 bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64_t pause_s)
 {
     char fingerprint[TOKEN_FINGERPRINT_SIZE], note[TOKEN_FINGERPRINT_SIZE] = "";
+    AT_END(fd_close) int fd = -1;
     int64_t rested_s;
     struct stat st;
-    bool doubt;
-    int fd;
 
     if (token == NULL || lstat(cache->lock_path, &st) < 0 || st.st_size == 0)
         return false; /* the common case: one call */
@@ -183,9 +172,7 @@ bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64
         return false;
     token_fingerprint(token, fingerprint);
     rested_s = clock_epoch_s() - st.st_mtime; /* negative: the clock was set back */
-    doubt = FD_RETRY(read(fd, note, sizeof note - 1)) == (ssize_t)sizeof note - 1 &&
-            memcmp(note, fingerprint, sizeof note) == 0 && (rested_s < 0 || rested_s >= pause_s) &&
-            (cache->locked || FD_RETRY(flock(fd, LOCK_SH | LOCK_NB)) == 0);
-    close(fd);
-    return doubt;
+    return FD_RETRY(read(fd, note, sizeof note - 1)) == (ssize_t)sizeof note - 1 &&
+           memcmp(note, fingerprint, sizeof note) == 0 && (rested_s < 0 || rested_s >= pause_s) &&
+           (cache->locked || FD_RETRY(flock(fd, LOCK_SH | LOCK_NB)) == 0);
 }

@@ -7,15 +7,9 @@
  *
  * The content of a cache's lock file is a note for the others: the fingerprint of a token whose
  * renewal was sent and not yet answered. If the lock is free and the note is there, the answer was
- * lost, and that token is perhaps no longer good: it is in doubt.
- */
-#ifndef LOCK_H
-#define LOCK_H
+ * lost, and that token is perhaps no longer good: it is in doubt. */
+#pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/result.h"
 #include "store/cache.h"
 
 /* Opens the file (flags: 0, O_CREAT, O_CREAT | O_EXCL) and locks it, without waiting; *fd is -1
@@ -36,5 +30,3 @@ void cache_note_answered(struct cache *cache);
 /* A renewal of this token was sent, no answer came, nobody else is at it now, and the last try was
  * at least pause_s ago. False for NULL. */
 bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64_t pause_s);
-
-#endif

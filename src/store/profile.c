@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/profile.h"
 
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "base/mem.h"
-#include "base/text.h"
-#include "store/token.h"
 #include "store/url.h"
 
 #define VERSION_SUPPORTED 1
+/* `show` renews what lasts less: the token must outlive the call that it is printed for. */
+#define MIN_TTL_S 60
+/* So far a clock may be put back (NTP, a machine resumed) before what is left is unknown. */
+#define CLOCK_SLACK_S 60
 #define NAME_LENGTH_MAX 128
 /* Servetel's page asks for a new password every 90 days; a fortnight is time to get round to it. */
 #define PASSWORD_WARN_S (14 * 86400)
@@ -47,86 +47,47 @@ static const struct member {
 
 bool profile_name_is_valid(const char *name)
 {
-    size_t len = strlen(name);
+    size_t len = strspn(name, TEXT_ALPHANUMERIC "._@+-");
 
-    if (len < 1 || len > NAME_LENGTH_MAX || !text_is_alphanumeric(name[0]))
-        return false;
-    for (size_t i = 1; i < len; i++) {
-        if (!text_is_alphanumeric(name[i]) && strchr("._@+-", name[i]) == NULL)
-            return false;
-    }
-    return true;
+    return len <= NAME_LENGTH_MAX && name[len] == '\0' && strchr("._@+-", name[0]) == NULL;
 }
 
-static char **text_slot(struct profile *profile, const struct member *member)
+static void *member_slot(struct profile *profile, const struct member *member)
 {
-    return (char **)(void *)((char *)profile + member->offset);
-}
-
-static int64_t *time_slot(struct profile *profile, const struct member *member)
-{
-    return (int64_t *)(void *)((char *)profile + member->offset);
-}
-
-void profile_init(struct profile *profile)
-{
-    memset(profile, 0, sizeof *profile);
-    profile->expires_at = TOKEN_NO_EXPIRY;
+    return (char *)profile + member->offset;
 }
 
 void profile_clear(struct profile *profile)
 {
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
         if (!members[i].is_time)
-            mem_free(*text_slot(profile, &members[i]));
+            mem_free(*(char **)member_slot(profile, &members[i]));
     }
-    json_delete(profile->json);
-    profile_init(profile);
+    json_delete(&profile->json);
+    *profile = PROFILE_NONE;
 }
 
-/* Files are written in the order of the table, so the search starts after the last one found. */
-static const struct member *find_member(const char *name, size_t *next)
+static bool read_member(struct profile *profile, const struct member *member,
+                        const struct cJSON *item)
 {
-    for (size_t i = 0; i < MEMBER_COUNT; i++) {
-        size_t at = (*next + i) % MEMBER_COUNT;
+    char **text = member_slot(profile, member);
+    int64_t *time = member_slot(profile, member);
 
-        if (strcmp(members[at].name, name) == 0) {
-            *next = at + 1;
-            return &members[at];
-        }
-    }
-    return NULL;
-}
-
-static enum result read_member(struct profile *profile, const struct member *member,
-                               const struct cJSON *item, struct error *error)
-{
-    const char *text;
-    int64_t time;
-
-    if (member->is_time) {
-        if (!json_as_integer(item, &time) || time < 0)
-            return error_set(error, RESULT_FAILED, "its member '%s' is not a time", member->name);
-        *time_slot(profile, member) = time;
-        return RESULT_OK;
-    }
-    text = json_as_string(item);
-    if (text == NULL)
-        return error_set(error, RESULT_FAILED, "its member '%s' is not a string", member->name);
-    mem_replace(text_slot(profile, member), text);
-    return RESULT_OK;
+    if (member->is_time)
+        return json_as_integer(item, time) && *time >= 0;
+    mem_replace(text, json_as_string(item));
+    return *text != NULL;
 }
 
 static enum result read_members(struct profile *profile, struct error *error)
 {
-    const struct cJSON *item = NULL;
-    size_t next = 0;
+    for (size_t i = 0; i < MEMBER_COUNT; i++) {
+        const struct member *member = &members[i];
+        const struct cJSON *item = json_member(profile->json, member->name);
 
-    while ((item = json_next(profile->json, item)) != NULL) {
-        const struct member *member = find_member(json_name(item), &next);
-
-        if (member != NULL && read_member(profile, member, item, error) != RESULT_OK)
-            return error->result;
+        if (item != NULL && !read_member(profile, member, item))
+            return error_set(error, RESULT_FAILED, "its member '%s' is not a %s", member->name,
+                             member->is_time ? "time" : "string");
     }
     if (profile->token != NULL && !token_is_valid(profile->token))
         return error_set(error, RESULT_FAILED, "its token is not one");
@@ -139,7 +100,7 @@ enum result profile_parse(struct profile *profile, const char *text, size_t len,
     int64_t version;
     enum result result;
 
-    profile_init(profile);
+    *profile = PROFILE_NONE;
     profile->json = json_parse_object(text, len);
     if (profile->json == NULL)
         return error_set(error, RESULT_FAILED, "it is damaged or no cache file");
@@ -170,43 +131,36 @@ bool profile_wrote(const char *text)
     if (strncmp(text, "\"version\"", strlen(text) < 9 ? strlen(text) : 9) == 0)
         return true; /* torn as early as that */
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
-        char *quoted = mem_join("\"", members[i].name, "\"");
-        bool found = strstr(text, quoted) != NULL;
+        char quoted[32];
 
-        mem_free(quoted);
-        if (found)
+        snprintf(quoted, sizeof quoted, "\"%s\"", members[i].name);
+        if (strstr(text, quoted) != NULL)
             return true;
     }
     return false;
 }
 
-char *profile_print(const struct profile *profile)
+char *profile_print(struct profile *profile)
 {
-    struct profile copy = *profile; /* for the slots; its strings stay the caller's */
-    struct cJSON *json = NULL;
+    struct cJSON *json = profile->json != NULL ? profile->json : json_new_object();
     char *text;
 
-    if (profile->json != NULL) {
-        text = json_print(profile->json, false);
-        json = json_parse_object(text, strlen(text));
-        mem_free(text);
-    }
-    if (json == NULL)
-        json = json_new_object();
     json_set_integer(json, "version", VERSION_SUPPORTED);
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
         const struct member *member = &members[i];
+        char **string = member_slot(profile, member);
+        int64_t *time = member_slot(profile, member);
 
-        if (member->is_time ? *time_slot(&copy, member) == member->absent
-                            : *text_slot(&copy, member) == NULL)
+        if (member->is_time ? *time == member->absent : *string == NULL)
             json_remove(json, member->name);
         else if (member->is_time)
-            json_set_integer(json, member->name, *time_slot(&copy, member));
+            json_set_integer(json, member->name, *time);
         else
-            json_set_string(json, member->name, *text_slot(&copy, member));
+            json_set_string(json, member->name, *string);
     }
     text = json_print(json, true);
-    json_delete(json);
+    if (json != profile->json)
+        json_delete(&json);
     return text;
 }
 
@@ -242,60 +196,43 @@ int64_t profile_ttl_s(const struct profile *profile, int64_t now)
 {
     if (profile->token == NULL || profile->blacklisted_at != 0)
         return 0;
-    return token_ttl_s(profile->expires_at, profile->obtained_at, now);
+    if (profile->expires_at == TOKEN_NO_EXPIRY)
+        return TOKEN_NO_EXPIRY;
+    if (now < profile->obtained_at - CLOCK_SLACK_S || profile->expires_at <= now)
+        return 0;
+    return profile->expires_at - now;
 }
 
 int64_t profile_default_min_ttl_s(const struct profile *profile)
 {
-    return token_default_min_ttl_s(profile->expires_at, profile->obtained_at);
+    int64_t life_s = profile->expires_at - profile->obtained_at;
+    bool is_short = profile->expires_at != TOKEN_NO_EXPIRY && life_s > 0 && life_s / 10 < MIN_TTL_S;
+
+    return is_short ? life_s / 10 : MIN_TTL_S;
 }
 
 bool profile_is_permanent(const struct profile *profile)
 {
-    return token_is_permanent(profile->expires_at, profile->obtained_at);
-}
-
-static bool is_text(const char *member, const char *text)
-{
-    return member != NULL && strcmp(member, text) == 0;
-}
-
-bool profile_login_was_refused(const struct profile *profile)
-{
-    return is_text(profile->unattended_login, PROFILE_LOGIN_REFUSED);
-}
-
-bool profile_login_failed(const struct profile *profile)
-{
-    return is_text(profile->unattended_login, PROFILE_LOGIN_FAILED);
-}
-
-bool profile_is_published(const struct profile *profile)
-{
-    return is_text(profile->publication, PROFILE_PUBLISHED);
-}
-
-bool profile_is_unpublished(const struct profile *profile)
-{
-    return is_text(profile->publication, PROFILE_UNPUBLISHED);
+    return profile->expires_at == TOKEN_NO_EXPIRY ||
+           profile->expires_at - profile->obtained_at > TOKEN_PERMANENT_S;
 }
 
 bool profile_has_source(const struct profile *profile)
 {
     if (profile->token_command != NULL)
         return true;
-    return profile->email != NULL && !profile_login_was_refused(profile) &&
+    return profile->email != NULL && !text_is(profile->unattended_login, PROFILE_LOGIN_REFUSED) &&
            (profile->password_command != NULL || profile->password_file != NULL);
 }
 
-/* Until when the service renews the token, as far as is known; 0 where it never does. An unattended
- * login was only tried because the token had been refused: where that was refused too, a renewal
- * will not work either. */
+/* Until when the service renews the token, as far as is known; 0 where it never does. Nor where an
+ * unattended login was refused: it was only tried because the token had been. */
 static int64_t renewable_until(const struct profile *profile)
 {
     int64_t since = profile->logged_in_at != 0 ? profile->logged_in_at : profile->obtained_at;
     bool renews = !profile_is_permanent(profile) && profile->token != NULL &&
-                  profile->refused_at == 0 && !profile_login_was_refused(profile);
+                  profile->refused_at == 0 &&
+                  !text_is(profile->unattended_login, PROFILE_LOGIN_REFUSED);
 
     return renews ? since + PROFILE_RENEWABLE_S : 0;
 }
@@ -334,25 +271,15 @@ int64_t profile_life_s(const struct profile *profile)
     return profile->obtained_at == 0 ? 0 : profile->expires_at - profile->obtained_at;
 }
 
-/* -1: nobody need be warned. */
-static int password_days(const struct profile *profile, int64_t now)
-{
-    int64_t left_s = profile->password_expires_at - now;
-
-    if (profile->password_expires_at == 0 || left_s > PASSWORD_WARN_S)
-        return -1;
-    /* Begun days count: the service says "5" until the fifth day is over. */
-    return left_s < 0 ? 0 : (int)((left_s + 86399) / 86400);
-}
-
 const char *profile_password_text(const struct profile *profile, int64_t now,
                                   char text[PROFILE_PASSWORD_TEXT_SIZE])
 {
-    int days = password_days(profile, now);
+    int64_t left_s = profile->password_expires_at - now;
+    int days = (int)((left_s + 86399) / 86400); /* begun ones count, as with the service */
 
-    if (days < 0)
+    if (profile->password_expires_at == 0 || left_s > PASSWORD_WARN_S)
         return NULL;
-    if (days == 0)
+    if (left_s <= 0)
         return "has expired or does so today";
     snprintf(text, PROFILE_PASSWORD_TEXT_SIZE, "expires in %d day%s", days, days == 1 ? "" : "s");
     return text;

@@ -2,16 +2,11 @@
 /* What one cached file says: its members and what they mean. See FILES in the man page.
  *
  * A struct profile owns its strings (secret memory) and the parsed object, in which members of
- * other programs or later versions survive a rewrite. Touches no file.
- */
-#ifndef PROFILE_H
-#define PROFILE_H
+ * other programs or later versions survive a rewrite. Touches no file. */
+#pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/result.h"
+#include "base/text.h"
+#include "store/token.h"
 
 struct cJSON;
 
@@ -34,7 +29,9 @@ struct profile {
     struct cJSON *json; /* NULL when nothing was read */
 };
 
-/* What unattended_login may be. */
+/* One in which nothing is. */
+#define PROFILE_NONE ((struct profile){.expires_at = TOKEN_NO_EXPIRY})
+/* What unattended_login may be; text_is() tells. */
 #define PROFILE_LOGIN_REFUSED "refused"
 #define PROFILE_LOGIN_FAILED "failed"
 /* What publication may be. */
@@ -51,9 +48,8 @@ enum result profile_parse(struct profile *profile, const char *text, size_t len,
                           struct error *error) MUST_CHECK;
 /* Whether the text is a cache file's, whole or torn, or an empty one: what may be replaced. */
 bool profile_wrote(const char *text);
-/* The file's text, in wiped memory. */
-char *profile_print(const struct profile *profile);
-void profile_init(struct profile *profile);
+/* The file's text, in wiped memory. Brings the parsed object up to date. */
+char *profile_print(struct profile *profile);
 void profile_clear(struct profile *profile);
 
 /* The API that is asked: the one that is named, if any, the profile's, or the default. */
@@ -77,25 +73,20 @@ enum profile_state {
     PROFILE_LOGIN_NEEDED,
 };
 
-/* 0 for a blacklisted token, too. */
+/* What is left of the token; TOKEN_NO_EXPIRY for ever; 0 for none or a blacklisted one, and when
+ * the clock was set back to before it was obtained: then nobody knows. Never negative. */
 int64_t profile_ttl_s(const struct profile *profile, int64_t now);
+/* The --min-ttl of `show` where none is given: 60 s, or a tenth of the life where that is less. */
 int64_t profile_default_min_ttl_s(const struct profile *profile);
 bool profile_is_permanent(const struct profile *profile);
 /* A source for an unattended login that was not refused. */
 bool profile_has_source(const struct profile *profile);
-bool profile_login_was_refused(const struct profile *profile);
-bool profile_login_failed(const struct profile *profile);
-bool profile_is_published(const struct profile *profile);
-bool profile_is_unpublished(const struct profile *profile);
 enum profile_state profile_state(const struct profile *profile, int64_t now);
 /* When a person has to log in, as far as can be told: not before now, and 0 for never. */
 int64_t profile_log_in_by(const struct profile *profile, int64_t now);
 /* The token's own life: what its claims say, else what was left when it came; 0 if nobody knows. */
 int64_t profile_life_s(const struct profile *profile);
-/* When the password expires, if a person should be warned (14 days or fewer): "expires in 5 days";
- * NULL if nobody need be. */
+/* "expires in 5 days": what to tell a person of the password if 14 or fewer are left, else NULL. */
 #define PROFILE_PASSWORD_TEXT_SIZE 48
 const char *profile_password_text(const struct profile *profile, int64_t now,
                                   char text[PROFILE_PASSWORD_TEXT_SIZE]);
-
-#endif

@@ -8,12 +8,6 @@
 #include "base/json.h"
 #include "base/text.h"
 
-/* `show` renews what lasts less: the token must outlive the call that it is printed for. */
-#define MIN_TTL_S 60
-/* How far a clock may be put back (NTP slewing, a virtual machine resumed) before what is left is
- * taken as unknown. */
-#define CLOCK_SLACK_S 60
-
 bool token_is_valid(const char *token)
 {
     size_t len = 0;
@@ -29,10 +23,9 @@ enum result token_clean(struct buffer *text, const char *what, struct error *err
 {
     static const char blanks[] = " \t\r\n", bearer[] = "Bearer";
     const char *from = buffer_text(text);
-    bool has_nul;
+    bool has_nul = strlen(from) != text->len;
     size_t len;
 
-    has_nul = strlen(from) != text->len;
     from += strspn(from, blanks);
     if (strncasecmp(from, bearer, strlen(bearer)) == 0 &&
         (from[strlen(bearer)] == '\0' || strchr(blanks, from[strlen(bearer)]) != NULL))
@@ -43,8 +36,7 @@ enum result token_clean(struct buffer *text, const char *what, struct error *err
         len--;
     if (len == 0)
         return error_set(error, RESULT_USAGE, "%s is empty", what);
-    for (size_t i = 0; i < len; i++)
-        text->data[i] = from[i];
+    memmove(text->data, from, len);
     mem_wipe(text->data + len, text->len - len);
     text->len = len;
     if (strstr(text->data, "***") != NULL)
@@ -57,121 +49,69 @@ enum result token_clean(struct buffer *text, const char *what, struct error *err
     return RESULT_OK;
 }
 
-char *token_payload(const char *token)
+/* json_delete() it; NULL if it is not a JWT. *text: as it was parsed, in wiped memory. */
+static struct cJSON *read_payload(const char *token, char **text)
 {
-    const char *from = strchr(token, '.');
-    const char *to = from == NULL ? NULL : strchr(from + 1, '.');
-    struct cJSON *json;
-    char *payload;
-    size_t len;
+    const char *dot = strchr(token, '.'), *from = dot == NULL ? "" : dot + 1;
+    size_t digits = strspn(from, TEXT_ALPHANUMERIC "-_"), len; /* base64url (RFC 7515, 2) */
+    struct cJSON *json = NULL;
 
-    if (to == NULL || strcspn(from, "+/") < (size_t)(to - from)) /* base64url (RFC 7515, 2) */
+    *text = NULL;
+    if (from[digits + strspn(from + digits, "=")] != '.')
         return NULL;
-    from++;
-    payload = mem_new((size_t)(to - from) + 1); /* more than the decoded text needs */
-    len = text_decode_base64(from, (size_t)(to - from), payload);
-    /* All of it, up to the padding: four digits are three bytes. */
-    json = len == strcspn(from, "=.") * 3 / 4 ? json_parse_object(payload, len) : NULL;
-    if (json == NULL) {
-        mem_free(payload);
-        return NULL;
-    }
-    json_delete(json);
-    return payload;
+    *text = mem_new(digits + 1); /* more than the decoded text needs */
+    len = text_decode_base64(from, digits, *text);
+    json = json_parse_object(*text, len);
+    if (json == NULL)
+        mem_replace(text, NULL);
+    return json;
 }
 
-/* json_delete() it; NULL if it is not a JWT. */
-static struct cJSON *read_payload(const char *token)
+char *token_payload(const char *token)
 {
-    char *payload = token_payload(token);
-    struct cJSON *json = payload == NULL ? NULL : json_parse_object(payload, strlen(payload));
+    char *text;
+    struct cJSON *json = read_payload(token, &text);
 
-    mem_free(payload);
-    return json;
+    json_delete(&json);
+    return text;
 }
 
 struct token_claims token_claims(const char *token)
 {
+    OWNED char *text = NULL;
+    AT_END(json_delete) struct cJSON *json = read_payload(token, &text);
     struct token_claims claims = {0};
-    struct cJSON *json = read_payload(token);
 
-    if (json != NULL) {
-        claims.has_exp = json_integer(json, "exp", &claims.exp) && claims.exp >= 0;
-        claims.has_iat = json_integer(json, "iat", &claims.iat) && claims.iat >= 0;
-        claims.has_nbf = json_integer(json, "nbf", &claims.nbf) && claims.nbf >= 0;
-    }
-    json_delete(json);
+    claims.has_exp = json_integer(json, "exp", &claims.exp) && claims.exp >= 0;
+    claims.has_iat = json_integer(json, "iat", &claims.iat) && claims.iat >= 0;
+    claims.has_nbf = json_integer(json, "nbf", &claims.nbf) && claims.nbf >= 0;
     return claims;
 }
 
-/* NULL if it has none. A number stands for its digits: libraries write ids as the one and as the
- * other. */
+/* NULL if it has none. A number stands for its digits: libraries write ids as either. */
 static char *subject(const char *token)
 {
-    struct cJSON *json = read_payload(token);
-    const char *text = json == NULL ? NULL : json_string(json, "sub");
+    OWNED char *text = NULL;
+    AT_END(json_delete) struct cJSON *json = read_payload(token, &text);
     int64_t number;
-    char *sub = json != NULL && json_integer(json, "sub", &number)
-                    ? mem_format("%lld", (long long)number)
-                    : mem_copy(text);
 
-    json_delete(json);
-    return sub;
+    return json_integer(json, "sub", &number) ? mem_format("%lld", (long long)number)
+                                              : mem_copy(json_string(json, "sub"));
 }
 
 bool token_may_be_of_same(const char *one, const char *other)
 {
-    char *sub = subject(one), *other_sub = subject(other);
-    bool same = sub == NULL || other_sub == NULL || strcmp(sub, other_sub) == 0;
+    OWNED char *sub = subject(one), *other_sub = subject(other);
 
-    mem_free(sub);
-    mem_free(other_sub);
-    return same;
+    return sub == NULL || other_sub == NULL || strcmp(sub, other_sub) == 0;
 }
 
-enum result token_answer_life(int64_t expires_in, const struct token_claims *claims,
-                              bool iat_is_old, struct token_life *life, struct error *error)
+bool token_span(const struct token_claims *claims, int64_t *life_s)
 {
-    life->from_login = false;
-    if (expires_in != 0) {
-        life->life_s = expires_in;
-    } else if (claims->has_exp && claims->has_nbf) {
-        life->life_s = claims->exp - claims->nbf;
-    } else if (claims->has_exp && claims->has_iat) {
-        life->life_s = claims->exp - claims->iat;
-        life->from_login = iat_is_old;
-    } else {
-        life->life_s = TOKEN_LIFE_DEFAULT_S;
-    }
-    if (life->life_s <= 0 || life->life_s > TOKEN_LIFE_MAX_S)
-        return error_set(error, RESULT_PROTOCOL,
-                         "the service sent a token whose life makes no sense (%lld s)",
-                         (long long)life->life_s);
-    return RESULT_OK;
-}
-
-bool token_is_permanent(int64_t expires_at, int64_t obtained_at)
-{
-    return expires_at == TOKEN_NO_EXPIRY || expires_at - obtained_at > TOKEN_PERMANENT_S;
-}
-
-int64_t token_ttl_s(int64_t expires_at, int64_t obtained_at, int64_t now)
-{
-    if (expires_at == TOKEN_NO_EXPIRY)
-        return TOKEN_NO_EXPIRY;
-    if (now < obtained_at - CLOCK_SLACK_S || expires_at <= now)
-        return 0;
-    return expires_at - now;
-}
-
-int64_t token_default_min_ttl_s(int64_t expires_at, int64_t obtained_at)
-{
-    int64_t tenth;
-
-    if (expires_at == TOKEN_NO_EXPIRY || expires_at <= obtained_at)
-        return MIN_TTL_S;
-    tenth = (expires_at - obtained_at) / 10;
-    return tenth < MIN_TTL_S ? tenth : MIN_TTL_S;
+    if (!claims->has_exp || !(claims->has_nbf || claims->has_iat))
+        return false;
+    *life_s = claims->exp - (claims->has_nbf ? claims->nbf : claims->iat);
+    return true;
 }
 
 uint32_t token_checksum(const char *text)

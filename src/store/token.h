@@ -3,16 +3,10 @@
  *
  * Touches no file, no network and no clock: `now` is an argument. Times are epoch seconds, lives
  * are seconds, both 64-bit: permanent tokens expire past 2^31. JWTs as in RFC 7519, their
- * signature is the service's business.
- */
-#ifndef TOKEN_H
-#define TOKEN_H
-
-#include <stdbool.h>
-#include <stdint.h>
+ * signature is the service's business. */
+#pragma once
 
 #include "base/mem.h"
-#include "base/result.h"
 
 /* Servers and proxies refuse header lines beyond 8 to 16 KiB; a longer token could not be used. */
 #define TOKEN_LENGTH_MAX 16384
@@ -34,9 +28,8 @@ struct token_claims {
 /* 1 to 16384 characters of visible ASCII, else false. */
 bool token_is_valid(const char *token);
 
-/* A token that a person or a program gives: white space around it and "Bearer " before it are taken
- * off. RESULT_USAGE if what is left is masked (***) or no token; the text never holds it. what:
- * "the token on stdin". */
+/* A token that a person or a program gives, what: "the token on stdin": without the white space
+ * around it and "Bearer ". RESULT_USAGE, not naming it, if the rest is masked (***) or no token. */
 enum result token_clean(struct buffer *text, const char *what, struct error *error) MUST_CHECK;
 
 /* The decoded payload of a JWT, a JSON object's text in wiped memory; NULL if it is not a JWT. */
@@ -45,30 +38,12 @@ char *token_payload(const char *token);
 struct token_claims token_claims(const char *token);
 /* Whose token it is, by its claim sub: false where both have one and they differ. */
 bool token_may_be_of_same(const char *one, const char *other);
-
-/* The life of a token that came in an answer, as far as it can be told: expires_in unless 0; else
- * exp counted from nbf or iat; else the documented hour. RESULT_PROTOCOL if that is not positive or
- * over ten years. iat_is_old: iat is the first login's, not this token's (the service keeps it when
- * it renews); a life counted from it begins at that login. */
-struct token_life {
-    int64_t life_s;
-    bool from_login; /* count life_s from the first login, not from this request */
-};
-enum result token_answer_life(int64_t expires_in, const struct token_claims *claims,
-                              bool iat_is_old, struct token_life *life,
-                              struct error *error) MUST_CHECK;
-
-bool token_is_permanent(int64_t expires_at, int64_t obtained_at);
-/* What is left; TOKEN_NO_EXPIRY for ever; 0 when the clock was set back to before the token was
- * obtained: then nobody knows. Never negative. */
-int64_t token_ttl_s(int64_t expires_at, int64_t obtained_at, int64_t now);
-/* The --min-ttl of `show` where none is given: 60 s, or a tenth of the life where that is less. */
-int64_t token_default_min_ttl_s(int64_t expires_at, int64_t obtained_at);
+/* A token's whole life, by its own claims: from nbf, or from iat, to exp. False if they do not say.
+ */
+bool token_span(const struct token_claims *claims, int64_t *life_s);
 
 /* Eight hex digits and a NUL: lets people compare tokens without seeing them (FNV-1a, 32 bits,
  * of which nobody gets back a token of hundreds of random bits). */
 #define TOKEN_FINGERPRINT_SIZE 9
 uint32_t token_checksum(const char *text);
 void token_fingerprint(const char *token, char fingerprint[TOKEN_FINGERPRINT_SIZE]);
-
-#endif

@@ -2,12 +2,15 @@
 #include "store/url.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 /* Longer than any address of an API, short enough for every message and buffer. */
 #define URL_MAX 1024
@@ -52,15 +55,13 @@ static bool port_is_valid(const char *port, size_t len)
 
 static bool host_is_valid(const char *host, size_t len)
 {
-    static const char name_chars[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
     struct in6_addr v6;
     char address[HOST_MAX + 1];
 
     if (len == 0 || len > HOST_MAX)
         return false;
     if (host[0] != '[')
-        return strspn(host, name_chars) >= len && host[0] != '.' && host[0] != '-';
+        return strspn(host, TEXT_ALPHANUMERIC ".-_") >= len && host[0] != '.' && host[0] != '-';
     if (host[len - 1] != ']' || len < 3)
         return false;
     snprintf(address, sizeof address, "%.*s", (int)len - 2, host + 1);
@@ -89,11 +90,8 @@ enum result url_check(const char *url, struct error *error)
     if (end[strcspn(end, "?#")] != '\0')
         return error_set(error, RESULT_USAGE, "the API URL '%s' must end with its path, as in %s",
                          url, URL_DEFAULT);
-    colon = end;
-    for (const char *c = end; c > host && c[-1] != ']'; c--) {
-        if (c[-1] == ':')
-            colon = c - 1;
-    }
+    colon = host + (*host == '[' ? strcspn(host, "]/?#") : 0);
+    colon += strcspn(colon, ":/?#");
     host_len = (size_t)(colon - host);
     if (!host_is_valid(host, host_len))
         return error_set(error, RESULT_USAGE, "the API URL '%s' has no valid host", url);

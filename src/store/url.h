@@ -3,12 +3,8 @@
  *
  * https, or http if the host is a loopback one (localhost, 127.0.0.0/8, [::1]); a host; no
  * credentials, query or fragment; visible ASCII only. Everything else is refused here, before
- * libcurl sees it, so that no reading of an odd URL can differ between the two.
- */
-#ifndef URL_H
-#define URL_H
-
-#include <stdbool.h>
+ * libcurl sees it, so that no reading of an odd URL can differ between the two. */
+#pragma once
 
 #include "base/result.h"
 
@@ -19,8 +15,5 @@ enum result url_check(const char *url, struct error *error) MUST_CHECK;
 /* The host with its port, as in the URL, in wiped memory. The URL must have passed url_check. */
 char *url_host(const char *url);
 bool url_is_plain_http(const char *url);
-/* The same scheme, name and port, whatever the path: to whom secrets may go. Both must have passed
- * url_check. */
+/* To whom secrets may go: the same scheme, name and port. The first has passed url_check. */
 bool url_same_host(const char *a, const char *b);
-
-#endif

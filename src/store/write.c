@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* cache.h's writing half: prepare and write. */
-#include <errno.h>
+/* cache.h's writing half: prepare, write, remove. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -12,13 +10,12 @@
 #include "store/cache.h"
 #include "store/lock.h"
 
-/* So many processes at work on one cache at once, which its lock forbids: somebody removes lock
- * files. */
+/* So many processes at one cache, although its lock forbids that: somebody removes lock files. */
 #define TEMPS_MAX 8
 
 /* ---- temporary files ---- */
 
-char *cache_temp_path(const struct cache *cache, int n)
+static char *temp_path(const struct cache *cache, int n)
 {
     return n == 0 ? mem_join(cache->temp_stem, ".tmp")
                   : mem_format("%s.%d.tmp", cache->temp_stem, n);
@@ -27,34 +24,29 @@ char *cache_temp_path(const struct cache *cache, int n)
 /* RESULT_OK: it is not there, or was a dead process's and is gone; RESULT_TEMPORARY: another's. */
 static enum result remove_dead(const char *path, struct error *error)
 {
-    enum result result;
+    AT_END(fd_close) int fd = -1;
     struct stat st;
-    int fd;
 
     if (lstat(path, &st) < 0 && errno == ENOENT)
         return RESULT_OK;
-    result = lock_file(path, 0, &fd, error);
-    if (result == RESULT_TEMPORARY)
-        return result;
+    if (lock_file(path, 0, &fd, error) == RESULT_TEMPORARY)
+        return RESULT_TEMPORARY;
     /* If it is nothing that can be locked, this says why. */
-    result = unlink(path) == 0 || errno == ENOENT
-                 ? RESULT_OK
-                 : error_set(error, RESULT_LOCAL, "cannot remove '%s': %s", path, strerror(errno));
-    fd_close(&fd);
-    return result;
+    if (unlink(path) == 0 || errno == ENOENT)
+        return RESULT_OK;
+    return error_set(error, RESULT_LOCAL, "cannot remove '%s': %s", path, strerror(errno));
 }
 
-enum result cache_sweep(const struct cache *cache, struct error *error)
+/* All that dead processes left. */
+static enum result sweep_temps(const struct cache *cache, struct error *error)
 {
-    enum result result = RESULT_OK;
+    for (int i = 0; i < TEMPS_MAX; i++) {
+        OWNED char *path = temp_path(cache, i);
 
-    for (int i = 0; i < TEMPS_MAX && result != RESULT_LOCAL; i++) {
-        char *path = cache_temp_path(cache, i);
-
-        result = remove_dead(path, error);
-        mem_free(path);
+        if (remove_dead(path, error) == RESULT_LOCAL)
+            return RESULT_LOCAL;
     }
-    return result == RESULT_LOCAL ? result : RESULT_OK;
+    return RESULT_OK;
 }
 
 static enum result make_temp(struct cache *cache, struct error *error)
@@ -63,7 +55,7 @@ static enum result make_temp(struct cache *cache, struct error *error)
 
     for (int i = 0; i < TEMPS_MAX && result == RESULT_TEMPORARY; i++) {
         mem_free(cache->temp_path);
-        cache->temp_path = cache_temp_path(cache, i);
+        cache->temp_path = temp_path(cache, i);
         result = remove_dead(cache->temp_path, error);
         if (result == RESULT_LOCAL)
             return result;
@@ -96,27 +88,15 @@ static const char *what_pins(const char *path)
     return NULL;
 }
 
-/* Zeros rather than posix_fallocate, which not every file system knows: what is written has its
- * blocks, or its ENOSPC, at once. */
-static int reserve(int fd, size_t size)
-{
-    static const char zeros[4096];
-
-    for (size_t done = 0; done < size; done += sizeof zeros) {
-        size_t len = size - done < sizeof zeros ? size - done : sizeof zeros;
-
-        if (fd_write_at(fd, zeros, len, (off_t)done) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
 {
+    /* Zeros rather than posix_fallocate, which not every file system knows: what is written has its
+     * blocks, or its ENOSPC, at once. */
+    OWNED char *zeros = size > CACHE_SIZE_MAX ? NULL : mem_new(size);
     const char *pinned = what_pins(cache->target);
     struct stat st;
 
-    if (size > CACHE_SIZE_MAX)
+    if (zeros == NULL)
         return error_set(error, RESULT_LOCAL, "'%s' would grow beyond %d KiB", cache->path,
                          CACHE_SIZE_MAX / 1024);
     if (lstat(cache->target, &st) == 0 && !S_ISREG(st.st_mode))
@@ -130,7 +110,7 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
         return error_set(error, RESULT_LOCAL, "cannot open '%s': %s", cache->dir_path,
                          strerror(errno));
     if (make_temp(cache, error) == RESULT_OK) {
-        if (reserve(cache->temp_fd, size) == 0)
+        if (fd_write_at(cache->temp_fd, zeros, size, 0) == 0)
             return RESULT_OK;
         error_set(error, RESULT_LOCAL, "cannot write '%s': %s", cache->path, strerror(errno));
     }
@@ -140,11 +120,6 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
 
 /* ---- after the answer ---- */
 
-static bool is_at(const struct stat *st, int found, const struct stat *there)
-{
-    return found == 0 && st->st_ino == there->st_ino && st->st_dev == there->st_dev;
-}
-
 enum result cache_write(struct cache *cache, const char *text, bool *stored, struct error *error)
 {
     size_t len = strlen(text);
@@ -152,9 +127,8 @@ enum result cache_write(struct cache *cache, const char *text, bool *stored, str
     int failed = 0;
 
     *stored = false;
-    /* Somebody may have removed it by hand, or moved the directory: what is renamed must be what is
-     * written. */
-    if (fstat(cache->temp_fd, &st) == 0 && !is_at(&st, lstat(cache->temp_path, &there), &there)) {
+    /* What is renamed must be what is written: somebody may have removed it, or moved all. */
+    if (!fd_is_at(cache->temp_fd, cache->temp_path)) {
         fd_close(&cache->temp_fd);
         if (make_temp(cache, error) != RESULT_OK)
             return error->result;
@@ -167,9 +141,7 @@ enum result cache_write(struct cache *cache, const char *text, bool *stored, str
         return error->result;
     }
     /* From here on the new text is better than the old one, on the disk or not yet. */
-    if (FD_RETRY(fsync(cache->temp_fd)) < 0)
-        failed = errno;
-    if (fstat(cache->temp_fd, &st) < 0)
+    if (fstat(cache->temp_fd, &st) < 0 || FD_RETRY(fsync(cache->temp_fd)) < 0)
         failed = errno;
     if (rename(cache->temp_path, cache->target) < 0) {
         error_set(error, RESULT_LOCAL, "cannot replace '%s': %s", cache->path, strerror(errno));
@@ -183,7 +155,7 @@ enum result cache_write(struct cache *cache, const char *text, bool *stored, str
     cache->temp_fd = -1;
     if (FD_RETRY(fsync(cache->dir_fd)) < 0)
         failed = errno;
-    if (!is_at(&st, stat(cache->path, &there), &there))
+    if (stat(cache->path, &there) < 0 || there.st_ino != st.st_ino || there.st_dev != st.st_dev)
         return error_set(error, RESULT_LOCAL,
                          "the new token is written, but '%s' is another file now: it or its "
                          "directory was moved or replaced meanwhile",
@@ -203,4 +175,35 @@ void cache_abandon(struct cache *cache)
     mem_free(cache->temp_path);
     cache->temp_path = NULL;
     fd_close(&cache->dir_fd);
+}
+
+/* ---- removing ---- */
+
+enum result cache_find(struct cache *cache, struct error *error)
+{
+    OWNED char *temp = temp_path(cache, 0);
+    AT_END(profile_clear) struct profile profile = PROFILE_NONE;
+    enum result result = cache_read(cache, &profile, error);
+    struct stat st;
+
+    if ((result == RESULT_LOCAL && cache->is_ours) ||
+        (result == RESULT_NO_TOKEN && lstat(temp, &st) == 0))
+        return RESULT_OK;
+    return result;
+}
+
+enum result cache_remove(struct cache *cache, struct error *error)
+{
+    enum result result = sweep_temps(cache, error);
+
+    if (unlink(cache->target) < 0) {
+        if (errno == ENOENT && result == RESULT_OK)
+            result = error_set(error, RESULT_NO_TOKEN, "no token was cached for '%s'", cache->name);
+        else if (errno != ENOENT)
+            result = error_set(error, RESULT_LOCAL, "cannot remove '%s': %s", cache->path,
+                               strerror(errno));
+    }
+    if (result != RESULT_LOCAL)
+        unlink(cache->lock_path); /* a lock without a cache is litter, no more */
+    return result;
 }

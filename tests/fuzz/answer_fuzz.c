@@ -80,7 +80,7 @@ static void check_error(const struct api_answer *answer, const struct error *err
         sent = json_string(json, "access_token");
     if (sent != NULL && is_unmistakable(sent))
         MUST(strstr(text, sent) == NULL);
-    json_delete(json);
+    json_delete(&json);
 }
 
 /* The text of the error for this status without a message. */
@@ -115,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct api_answer answer;
     struct error error = {0}, silent;
     enum result result;
+    bool waits;
 
     if (size < 5 || size - 5 > REPLY_BODY_MAX)
         return 0;
@@ -128,7 +129,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(result == error.result);
     MUST(answer.status == reply.status);
     MUST(answer.retry_after_s >= -1 && answer.retry_after_s <= 86400);
-    MUST(reply.retry_after_s < 0 || answer.retry_after_s == reply.retry_after_s);
+    waits = !answer.rejected && (reply.status == 429 || reply.status == 503);
+    MUST(waits || answer.retry_after_s == -1);
+    MUST(!waits || reply.retry_after_s < 0 || answer.retry_after_s == reply.retry_after_s);
     if (result == RESULT_OK) {
         check_token(&question, &answer);
         MUST(error.text[0] == '\0');

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the fuzzers share: a check that libFuzzer sees fail. */
-#ifndef FUZZ_H
-#define FUZZ_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,5 +30,3 @@ static inline bool is_token(const char *text)
     }
     return len >= 1 && len <= 16384;
 }
-
-#endif

@@ -39,7 +39,7 @@ TEST(the_command_names_the_profile_or_the_file)
         {"/x/my token", "/x/my token", "servetel-auth login -f '/x/my token'"},
     };
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         char *command = advice_login_command(table[i].name, table[i].path, NULL);
 
@@ -68,7 +68,7 @@ TEST(an_error_says_what_to_run)
 {
     struct error error;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     error_set(&error, RESULT_NO_TOKEN, "no token");
     CHECK_INT(advice_append_login(&error, "sales", NULL, NULL), RESULT_NO_TOKEN);
     CHECK_STR(error.text, "no token: run servetel-auth login -p sales");
@@ -85,7 +85,7 @@ TEST(a_refused_password_has_words_of_its_own)
 {
     char *text;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     CHECK(advice_refused_password("default", NULL, &profile) == NULL);
     refused("echo hunter2", NULL);
     text = advice_refused_password("sales", NULL, &profile);

@@ -25,7 +25,7 @@ static void set_up(void)
     scratch_make();
     setenv("SERVETEL_AUTH_DIR", scratch, 1);
     umask(022);
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     error = (struct error){0};
 }
 
@@ -166,7 +166,7 @@ TEST(profiles_are_listed_in_order)
         CHECK_STR(names[2], "default");
         CHECK_STR(names[3], "work");
     }
-    cache_list_free(names);
+    cache_list_free(&names);
     tear_down();
 }
 
@@ -186,7 +186,7 @@ TEST(many_profiles_are_listed)
     CHECK_INT((long long)count, 100);
     for (size_t i = 0; i < count; i++)
         CHECK_INT(atoi(names[i] + 1), (long long)i);
-    cache_list_free(names);
+    cache_list_free(&names);
     tear_down();
 }
 
@@ -199,11 +199,11 @@ TEST(no_directory_is_no_profile)
     rmdir(scratch);
     CHECK_INT(cache_list(&names, &count, &error), RESULT_OK);
     CHECK_INT((long long)count, 0);
-    cache_list_free(names);
+    cache_list_free(&names);
     put(scratch, "a file in its place");
     CHECK_INT(cache_list(&names, &count, &error), RESULT_LOCAL);
     CHECK_INT((long long)count, 0);
-    cache_list_free(names);
+    cache_list_free(&names);
     unlink(scratch);
     tear_down();
 }
@@ -735,6 +735,34 @@ TEST(what_is_removed_is_gone)
     CHECK(!exists(TEMP));
     CHECK_INT(cache_find(&cache, &error), RESULT_NO_TOKEN);
     CHECK_STR(get(at("other.json")), VALID);
+    tear_down();
+}
+
+TEST(of_the_temporary_files_another_process_s_stay)
+{
+    int fd;
+
+    set_up();
+    put(at("default.json"), VALID);
+    open_cache();
+    CHECK_INT(lock_file(TEMP, O_CREAT, &fd, &error), RESULT_OK);
+    put(at(".default.json.1.tmp"), "left behind");
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    CHECK_INT(cache_remove(&cache, &error), RESULT_OK);
+    CHECK(exists(TEMP));
+    CHECK(!exists(at(".default.json.1.tmp")));
+    close(fd);
+    tear_down();
+}
+
+TEST(a_temporary_file_that_cannot_be_removed_is_an_error)
+{
+    set_up();
+    open_cache();
+    CHECK(mkdir(TEMP, 0700) == 0);
+    CHECK_INT(cache_lock(&cache, &error), RESULT_OK);
+    check_local(cache_remove(&cache, &error), "cannot remove");
+    CHECK(exists(at("default.lock")));
     tear_down();
 }
 

@@ -72,7 +72,7 @@ TEST(what_is_decided)
         const char *why = NULL;
         struct profile profile;
 
-        profile_init(&profile);
+        profile = PROFILE_NONE;
         mem_replace(&profile.token, d->token);
         profile.expires_at = d->expires_in == INT64_MAX ? TOKEN_NO_EXPIRY : NOW + d->expires_in;
         profile.obtained_at = NOW - d->obtained_ago;
@@ -97,7 +97,7 @@ TEST(a_refused_token_is_not_sent)
     struct profile profile;
     const char *why;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     mem_replace(&profile.token, "t");
     profile.obtained_at = NOW;
     profile.expires_at = NOW + 3600;
@@ -150,7 +150,7 @@ TEST(what_is_decided_of_a_login)
         const char *why = NULL;
         struct profile profile;
 
-        profile_init(&profile);
+        profile = PROFILE_NONE;
         mem_replace(&profile.token, "t"); /* which lasts: that is nothing to a login */
         profile.obtained_at = NOW;
         profile.expires_at = NOW + 3600;
@@ -203,7 +203,7 @@ TEST(a_pause_is_noted_with_its_time_and_never_longer_than_a_day)
 {
     struct profile profile;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     decide_note_pause(&profile, NOW, 60);
     CHECK_INT(profile.retry_noted_at, NOW);
     CHECK_INT(profile.retry_at, NOW + 60);
@@ -224,7 +224,7 @@ TEST(a_rejected_token_is_out_of_use_and_may_be_exchanged)
     struct profile profile;
     const char *why;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     mem_replace(&profile.token, "t");
     profile.obtained_at = NOW;
     profile.expires_at = NOW + 3600;
@@ -242,10 +242,10 @@ TEST(failed_logins_make_longer_and_longer_pauses)
     struct profile profile;
     int64_t now = NOW;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++) {
         decide_note_failed_login(&profile, now);
-        CHECK(profile_login_failed(&profile));
+        CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_FAILED));
         CHECK_INT(decide_pause_s(&profile, now), pauses[i]);
         CHECK_INT(decide_pause_s(&profile, now - 1), 0); /* the clock was set back */
         CHECK_INT(decide_pause_s(&profile, now + pauses[i] - 1), 1);

@@ -49,9 +49,8 @@ TEST(the_form_that_worked_goes_first)
 TEST(a_form_that_was_asked_for_is_the_only_one)
 {
     static const struct {
-        enum api_scheme scheme;
-        const char *authorization;
-    } table[] = {{API_SCHEME_RAW, "old-token"}, {API_SCHEME_BEARER, "Bearer old-token"}};
+        const char *scheme, *authorization;
+    } table[] = {{API_RAW, "old-token"}, {API_BEARER, "Bearer old-token"}};
 
     for (size_t i = 0; i < 2; i++) {
         set_up();
@@ -158,7 +157,7 @@ TEST(whether_the_token_is_in_doubt_then)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         set_up();
         cache_token("old-token", now + 1000, "");
-        wish.scheme = API_SCHEME_RAW;
+        wish.scheme = API_RAW;
         begin();
         answer(table[i].status, table[i].body);
         run();

@@ -79,7 +79,8 @@ TEST(an_import_does_not_lift_the_guard)
     begin();
     expect_done(RESULT_OK, 0);
     profile = cached();
-    CHECK(profile.password_command == NULL || profile_login_was_refused(&profile));
+    CHECK(profile.password_command == NULL ||
+          text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     profile_clear(&profile);
     tear_down();
 }
@@ -97,7 +98,7 @@ TEST(an_import_with_a_new_source_lifts_the_guard)
     expect_done(RESULT_OK, 0);
     profile = cached();
     CHECK_STR(profile.password_file, "/run/pw");
-    CHECK(!profile_login_was_refused(&profile));
+    CHECK(!text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     profile_clear(&profile);
     tear_down();
 }
@@ -412,7 +413,7 @@ TEST(a_password_that_is_refused_after_an_adoption_is_remembered_so)
     profile = cached();
     CHECK_STR(profile.token, adopted);
     CHECK(profile.refused_at != 0);
-    CHECK(profile_login_was_refused(&profile));
+    CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     profile_clear(&profile);
     mem_free(adopted);
     tear_down();

@@ -15,7 +15,7 @@ static void check_accepted(const char *text, bool accepted)
 
     if (!CHECK((json != NULL) == accepted))
         printf("# for %s\n", text);
-    json_delete(json);
+    json_delete(&json);
 }
 
 /* ---- what is accepted ---- */
@@ -106,7 +106,7 @@ TEST(what_only_looks_like_a_nul_is_accepted)
         CHECK_STR(json_string(json, "b"), "\x01");
         CHECK_STR(json_string(json, "c"), " 0");
     }
-    json_delete(json);
+    json_delete(&json);
 }
 
 TEST(deep_nesting_is_no_trouble)
@@ -126,7 +126,7 @@ TEST(the_length_counts_not_what_follows)
     struct cJSON *json = json_parse_object("{\"a\":1}", 7);
 
     CHECK(json != NULL);
-    json_delete(json);
+    json_delete(&json);
 }
 
 /* ---- reading ---- */
@@ -143,7 +143,7 @@ TEST(strings_are_strings)
     CHECK(json_string(json, "i") == NULL);
     CHECK(json_string(json, "o") == NULL);
     CHECK(json_string(json, "x") == NULL);
-    json_delete(json);
+    json_delete(&json);
 }
 
 TEST(names_are_matched_with_their_case)
@@ -160,7 +160,7 @@ TEST(names_are_matched_with_their_case)
     CHECK_STR(json_string(json, "access_token"), "right");
     json_remove(json, "success");
     CHECK(json_member(json, "SUCCESS") != NULL);
-    json_delete(json);
+    json_delete(&json);
 }
 
 TEST(integers_end_where_doubles_do)
@@ -213,7 +213,7 @@ TEST(integers_end_where_doubles_do)
         if (!CHECK(is_integer == table[i].is_integer) ||
             (is_integer && !CHECK_INT(value, table[i].value)))
             printf("# for %s\n", table[i].text);
-        json_delete(json);
+        json_delete(&json);
         mem_free(text);
     }
 }
@@ -233,7 +233,7 @@ TEST(only_true_is_true)
     CHECK(!json_is_null(json, "x"));
     CHECK(json_member(json, "n") != NULL);
     CHECK(json_member(json, "x") == NULL);
-    json_delete(json);
+    json_delete(&json);
 }
 
 TEST(of_two_members_of_one_name_the_first_counts)
@@ -241,7 +241,7 @@ TEST(of_two_members_of_one_name_the_first_counts)
     struct cJSON *json = parse("{\"a\":\"1\",\"a\":\"2\"}");
 
     CHECK_STR(json_string(json, "a"), "1");
-    json_delete(json);
+    json_delete(&json);
 }
 
 /* ---- writing ---- */
@@ -270,7 +270,7 @@ TEST(members_are_set_replaced_and_removed)
     check_line(json, "{\"b\":true,\"n\":null,\"s\":null}");
     json_set_bool(json, "n", false);
     CHECK(!json_is_null(json, "n"));
-    json_delete(json);
+    json_delete(&json);
 }
 
 /* Else what was removed would be back when the text is read again. */
@@ -281,7 +281,7 @@ TEST(a_removed_member_is_gone_though_it_was_there_twice)
     json_remove(json, "a");
     CHECK(json_member(json, "a") == NULL);
     check_line(json, "{\"b\":2}");
-    json_delete(json);
+    json_delete(&json);
 }
 
 TEST(odd_text_is_escaped_and_comes_back)
@@ -292,13 +292,13 @@ TEST(odd_text_is_escaped_and_comes_back)
 
     json_set_string(json, odd, odd);
     line = json_print(json, false);
-    json_delete(json);
+    json_delete(&json);
     for (const char *c = line; *c != '\0'; c++)
         CHECK((unsigned char)*c >= ' ');
     json = parse(line);
     if (CHECK(json != NULL))
         CHECK_STR(json_string(json, odd), odd);
-    json_delete(json);
+    json_delete(&json);
     mem_free(line);
 }
 
@@ -313,7 +313,7 @@ TEST(integers_are_printed_whole)
         json_set_integer(json, "a", numbers[i]);
         snprintf(expected, sizeof expected, "{\"a\":%lld}", (long long)numbers[i]);
         check_line(json, expected);
-        json_delete(json);
+        json_delete(&json);
     }
 }
 
@@ -328,8 +328,9 @@ TEST(arrays_and_objects_are_built)
     json_add_to_array(json, "list", json_new_object());
     json_set_item(json, "object", json_new_object());
     check_line(json, "{\"empty\":[],\"list\":[{\"name\":\"x\"},{}],\"object\":{}}");
-    json_delete(json);
-    json_delete(NULL);
+    json_delete(&json);
+    json = NULL;
+    json_delete(&json);
 }
 
 TEST(the_long_form_says_the_same)
@@ -337,10 +338,10 @@ TEST(the_long_form_says_the_same)
     struct cJSON *json = parse("{\"a\":[1,{\"b\":\"c\"}]}");
     char *text = json_print(json, true);
 
-    json_delete(json);
+    json_delete(&json);
     CHECK(strchr(text, '\n') != NULL);
     json = parse(text);
     check_line(json, "{\"a\":[1,{\"b\":\"c\"}]}");
-    json_delete(json);
+    json_delete(&json);
     mem_free(text);
 }

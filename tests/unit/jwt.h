@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Made-up JWTs for tests: a payload of one's choice, no signature that anybody would accept. */
-#ifndef JWT_H
-#define JWT_H
+#pragma once
 
 #include <string.h>
 
@@ -40,5 +39,3 @@ static inline char *jwt_of(const char *payload)
     mem_free(body);
     return token;
 }
-
-#endif

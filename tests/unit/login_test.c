@@ -90,7 +90,7 @@ TEST(a_login_with_the_remembered_password_that_is_refused_sets_the_guard)
     answer(401, "");
     expect_done(RESULT_REFUSED, 1);
     profile = cached();
-    CHECK(profile_login_was_refused(&profile));
+    CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     CHECK_STR(profile.token, "old-token");
     profile_clear(&profile);
     tear_down();
@@ -330,7 +330,7 @@ TEST(a_form_that_was_asked_for_at_login_is_remembered)
 
     set_up();
     wish_login("me", "secret");
-    wish.scheme = API_SCHEME_BEARER;
+    wish.scheme = API_BEARER;
     begin();
     answer(200, OK_BODY);
     expect_done(RESULT_OK, 1);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "commands/options.h"
 
-#include "base/nearest.h"
-#include "commands/option_table.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 
@@ -70,13 +69,12 @@ TEST(nothing_given_is_nothing_set)
     CHECK(options.profile == NULL && options.file == NULL && options.api_url == NULL);
     CHECK(options.cacert == NULL && options.auth_scheme == NULL && options.email == NULL);
     CHECK(options.on_change == NULL && options.format == NULL);
-    CHECK_INT(options.timeout_s, OPTION_UNSET);
-    CHECK_INT(options.retries, OPTION_UNSET);
+    CHECK_INT(options.timeout_s, OPTION_TIMEOUT_S);
+    CHECK_INT(options.retries, OPTION_RETRIES);
     CHECK_INT(options.min_ttl_s, OPTION_UNSET);
     CHECK_INT(options.jobs, OPTION_UNSET);
     CHECK_INT(options.complain_below_s, OPTION_UNSET);
     CHECK(!options.quiet && !options.verbose && !options.help && !options.version);
-    CHECK(!options.profile_is_flag);
     CHECK_INT(options.operand_count, 0);
     CHECK(options.operands[0] == NULL);
 }
@@ -93,6 +91,8 @@ TEST(which_durations_are_accepted)
         {"1", 1},
         {"90", 90},
         {"007", 7},
+        {"000000000007", 7}, /* twelve digits */
+        {"0000000000007", -1},
         {"5s", 5},
         {"0s", 0},
         {"2m", 120},
@@ -139,6 +139,7 @@ TEST(which_durations_are_accepted)
         enum result result;
 
         snprintf(word, sizeof word, "--min-ttl=%s", table[i].text);
+        CHECK_INT(options_find_command(&options, 1, words, &(int){0}, &error), RESULT_OK);
         result = options_parse(&options, FOR_REFRESH, false, 2, words, 0, &error);
         if (!CHECK_INT(result, table[i].seconds < 0 ? RESULT_USAGE : RESULT_OK) ||
             !CHECK_INT(options.min_ttl_s, table[i].seconds < 0 ? OPTION_UNSET : table[i].seconds))
@@ -240,6 +241,15 @@ TEST(a_profile_is_not_named_together_with_a_file)
 {
     check_refused(FOR_SHOW, "show -p work -f x.json", "--profile does not go with --file");
     CHECK_INT(parse_whole(FOR_SHOW, "servetel-auth -f x.json show -p work"), RESULT_USAGE);
+}
+
+TEST(all_profiles_are_neither_one_nor_a_file)
+{
+    check_refused(FOR_LOGOUT, "logout --all -p work", "--all goes with neither --profile nor");
+    check_refused(FOR_REFRESH, "refresh --all -f x", "--all goes with neither --profile nor");
+    setenv("SERVETEL_PROFILE", "work", 1);
+    CHECK_INT(parse(FOR_SCHEDULE, "schedule --all cron"), RESULT_OK);
+    forget_environment();
 }
 
 TEST(one_name_means_what_its_command_says)
@@ -387,7 +397,6 @@ TEST(the_environment_speaks_where_no_flag_does)
     CHECK_STR(options.email, "env@example.com");
     CHECK_STR(options.api_url, "https://env.example/v1");
     CHECK_STR(options.file, "/env.json");
-    CHECK(!options.profile_is_flag);
     forget_environment();
 }
 
@@ -414,7 +423,6 @@ TEST(a_profile_that_was_named_beats_a_file_of_the_environment)
     CHECK_INT(parse(FOR_REFRESH, "refresh -p flag"), RESULT_OK);
     CHECK_STR(options.profile, "flag");
     CHECK(options.file == NULL);
-    CHECK(options.profile_is_flag);
     forget_environment();
 }
 
@@ -462,7 +470,6 @@ TEST(options_may_stand_before_the_command)
     CHECK_INT(parse_whole(FOR_STATUS, "servetel-auth -q --profile work status --json"), RESULT_OK);
     CHECK(options.quiet && options.json);
     CHECK_STR(options.profile, "work");
-    CHECK(options.profile_is_flag);
 }
 
 TEST(after_the_command_beats_before_it)
@@ -541,6 +548,9 @@ TEST(the_nearest_name_is_near)
         {"schedul", "schedule"},
         {"shedule", "schedule"},
         {"exce", "exec"},
+        {"sch", "schedule"},
+        {"re", "refresh"},
+        {"r", NULL},
         {"completely", NULL},
         {"xyzzy", NULL},
         {"get-me-a-token", NULL},
@@ -549,8 +559,13 @@ TEST(the_nearest_name_is_near)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (!CHECK_STR(nearest(table[i].typed, names), table[i].nearest))
-            printf("# for '%s'\n", table[i].typed);
+        const char *typed = table[i].typed;
+        char meant[TEXT_NEAREST_SIZE], expected[64] = "";
+
+        if (table[i].nearest != NULL)
+            snprintf(expected, sizeof expected, ": did you mean '%s'?", table[i].nearest);
+        if (!CHECK_STR(text_nearest(typed, strlen(typed), names, meant), expected))
+            printf("# for '%s'\n", typed);
     }
 }
 
@@ -558,7 +573,9 @@ TEST(of_no_names_none_is_near)
 {
     static const char *const none[] = {NULL};
 
-    CHECK(nearest("x", none) == NULL);
+    char meant[TEXT_NEAREST_SIZE];
+
+    CHECK_STR(text_nearest("x", 1, none, meant), "");
 }
 
 TEST(a_name_that_is_too_long_to_compare_is_not_near)
@@ -566,7 +583,9 @@ TEST(a_name_that_is_too_long_to_compare_is_not_near)
     static const char *const names[] = {
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", NULL};
 
-    CHECK(nearest("xxxx", names) == NULL);
+    char meant[TEXT_NEAREST_SIZE];
+
+    CHECK_STR(text_nearest("yxxx", 4, names, meant), "");
 }
 
 /* ---- help ---- */
@@ -579,7 +598,7 @@ TEST(the_help_names_what_the_command_takes)
     for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
         struct buffer text = BUFFER(65536);
 
-        option_table_help(users[i], &text);
+        options_help(users[i], &text);
         CHECK(strstr(buffer_text(&text), "-p, --profile NAME") != NULL);
         CHECK(strstr(buffer_text(&text), "SERVETEL_PROFILE") != NULL);
         CHECK((strstr(buffer_text(&text), "--timeout") != NULL) == ((users[i] & FOR_NETWORK) != 0));
@@ -598,7 +617,7 @@ TEST(help_that_does_not_fit_is_no_trouble)
     for (size_t max = 0; max < 400; max += 7) {
         struct buffer text = BUFFER(max);
 
-        option_table_help(FOR_LOGIN, &text);
+        options_help(FOR_LOGIN, &text);
         CHECK(text.len <= max);
         buffer_clear(&text);
     }

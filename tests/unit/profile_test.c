@@ -306,7 +306,7 @@ TEST(what_is_unset_is_taken_out_though_it_was_there_twice)
     text = profile_print(&profile);
     profile_clear(&profile);
     CHECK_INT(parse(text), RESULT_OK);
-    CHECK(!profile_login_was_refused(&profile));
+    CHECK(!text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     CHECK_INT(profile.retry_at, 0);
     profile_clear(&profile);
     mem_free(text);
@@ -316,7 +316,7 @@ TEST(a_profile_that_was_never_read_can_be_written)
 {
     char *text;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     mem_replace(&profile.token, "abc");
     profile.obtained_at = NOW;
     profile.expires_at = NOW + 3600;
@@ -348,7 +348,7 @@ TEST(printing_changes_nothing)
 /* A token of an hour, obtained now by a login. */
 static void hour_token(void)
 {
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     mem_replace(&profile.token, "abc");
     profile.obtained_at = profile.logged_in_at = NOW;
     profile.expires_at = NOW + 3600;
@@ -472,7 +472,7 @@ TEST(a_refused_token_is_good_to_its_end)
 
 TEST(no_token_is_empty_unless_something_gets_one)
 {
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     check_state(NOW, PROFILE_EMPTY);
     CHECK_INT(profile_ttl_s(&profile, NOW), 0);
     mem_replace(&profile.email, "me");
@@ -484,7 +484,7 @@ TEST(no_token_is_empty_unless_something_gets_one)
 
 TEST(the_api_that_is_asked)
 {
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     CHECK_STR(profile_api_url(&profile, NULL), "https://api.servetel.in/v1");
     mem_replace(&profile.api_url, "https://api.example/v1");
     CHECK_STR(profile_api_url(&profile, NULL), "https://api.example/v1");
@@ -512,7 +512,7 @@ TEST(whose_profile_it_is_as_far_as_that_is_known)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        profile_init(&profile);
+        profile = PROFILE_NONE;
         mem_replace(&profile.email, table[i].email);
         mem_replace(&profile.api_url, table[i].url);
         if (!CHECK(profile_is_of(&profile, "me@example.com", "https://api.example/v1") ==
@@ -526,7 +526,7 @@ TEST(whose_profile_it_is_as_far_as_that_is_known)
 
 TEST(what_a_source_is)
 {
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     CHECK(!profile_has_source(&profile));
     mem_replace(&profile.password_file, "/run/pw");
     CHECK(!profile_has_source(&profile)); /* for whom? */
@@ -536,12 +536,12 @@ TEST(what_a_source_is)
     CHECK(!profile_has_source(&profile));
     mem_replace(&profile.password_command, "pass show x");
     CHECK(profile_has_source(&profile));
-    CHECK(!profile_login_was_refused(&profile));
+    CHECK(!text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     mem_replace(&profile.unattended_login, "refused");
-    CHECK(profile_login_was_refused(&profile));
+    CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     CHECK(!profile_has_source(&profile));
     mem_replace(&profile.unattended_login, "another word");
-    CHECK(!profile_login_was_refused(&profile));
+    CHECK(!text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     CHECK(profile_has_source(&profile));
     mem_replace(&profile.unattended_login, "refused");
     mem_replace(&profile.token_command, "vault x");
@@ -567,7 +567,7 @@ TEST(a_password_that_expires_is_warned_about_for_a_fortnight)
     };
     char text[PROFILE_PASSWORD_TEXT_SIZE];
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     CHECK_STR(profile_password_text(&profile, NOW, text), NULL);
     profile.password_expires_at = NOW + 90 * DAY;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
@@ -575,16 +575,66 @@ TEST(a_password_that_expires_is_warned_about_for_a_fortnight)
     profile_clear(&profile);
 }
 
-TEST(the_default_min_ttl_and_permanence_are_the_tokens)
+/* ---- how long a token lasts ---- */
+
+static const struct profile *lasting(int64_t expires_at, int64_t obtained_at)
 {
-    hour_token();
-    CHECK_INT(profile_default_min_ttl_s(&profile), 60);
-    CHECK(!profile_is_permanent(&profile));
-    profile.expires_at = NOW + 50;
-    CHECK_INT(profile_default_min_ttl_s(&profile), 5);
-    profile.expires_at = NOW + DAY + 1;
-    CHECK(profile_is_permanent(&profile));
-    profile.expires_at = TOKEN_NO_EXPIRY;
-    CHECK(profile_is_permanent(&profile));
-    profile_clear(&profile);
+    static char token[] = "abc";
+    static struct profile it;
+
+    it = (struct profile){.token = token, .expires_at = expires_at, .obtained_at = obtained_at};
+    return &it;
+}
+
+TEST(a_token_that_outlasts_a_day_is_permanent)
+{
+    CHECK(profile_is_permanent(lasting(TOKEN_NO_EXPIRY, NOW)));
+    CHECK(profile_is_permanent(lasting(TOKEN_NO_EXPIRY, 0)));
+    CHECK(!profile_is_permanent(lasting(NOW + 3600, NOW)));
+    CHECK(!profile_is_permanent(lasting(NOW + 86400, NOW)));
+    CHECK(profile_is_permanent(lasting(NOW + 86401, NOW)));
+    CHECK(profile_is_permanent(lasting((int64_t)NOW + 300000000, NOW))); /* 9.5 years */
+    CHECK(!profile_is_permanent(lasting(NOW - 1, NOW)));
+}
+
+TEST(what_is_left_of_a_token)
+{
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW), 3600);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW + 3599), 1);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW + 3600), 0);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW + 1000000), 0);
+    CHECK_INT(profile_ttl_s(lasting(0, 0), NOW), 0);
+    CHECK_INT(profile_ttl_s(lasting((int64_t)NOW + 5000000000, NOW), NOW), 5000000000);
+}
+
+TEST(for_ever_is_for_ever)
+{
+    CHECK_INT(profile_ttl_s(lasting(TOKEN_NO_EXPIRY, NOW), NOW), TOKEN_NO_EXPIRY);
+    CHECK_INT(profile_ttl_s(lasting(TOKEN_NO_EXPIRY, NOW), NOW - 1000000), TOKEN_NO_EXPIRY);
+    CHECK_INT(profile_ttl_s(lasting(TOKEN_NO_EXPIRY, 0), INT64_MAX), TOKEN_NO_EXPIRY);
+}
+
+/* A clock that is slewed by seconds is believed; one that was put back is not. */
+TEST(a_clock_that_was_set_back_leaves_nothing)
+{
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 1), 3601);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 60), 3660);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 61), 0);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 86400), 0);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), 0), 0);
+    /* When nobody knows when it was obtained, nothing can be told from that. */
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, 0), NOW), 3600);
+}
+
+TEST(the_default_min_ttl_is_a_minute_or_a_tenth)
+{
+    CHECK_INT(profile_default_min_ttl_s(lasting(NOW + 3600, NOW)), 60);
+    CHECK_INT(profile_default_min_ttl_s(lasting(NOW + 600, NOW)), 60);
+    CHECK_INT(profile_default_min_ttl_s(lasting(NOW + 599, NOW)), 59);
+    CHECK_INT(profile_default_min_ttl_s(lasting(NOW + 100, NOW)), 10);
+    CHECK_INT(profile_default_min_ttl_s(lasting(NOW + 9, NOW)), 0);
+    CHECK_INT(profile_default_min_ttl_s(lasting(TOKEN_NO_EXPIRY, NOW)), 60);
+    CHECK_INT(profile_default_min_ttl_s(lasting(NOW, NOW)), 60);
+    CHECK_INT(profile_default_min_ttl_s(lasting(NOW - 5, NOW)), 60);
+    CHECK_INT(profile_default_min_ttl_s(lasting((int64_t)NOW + 300000000, NOW)), 60);
 }

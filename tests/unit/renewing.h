@@ -11,8 +11,7 @@
  * Pauses are passed over: those in which renew() is left and called again, those that it makes
  * itself, and those which the profile remembers.
  */
-#ifndef RENEWING_H
-#define RENEWING_H
+#pragma once
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -327,7 +326,7 @@ static inline struct profile cached(void)
     struct error error;
     struct cache cache;
 
-    profile_init(&profile);
+    profile = PROFILE_NONE;
     CHECK_INT(cache_open(&cache, "default", NULL, &error), RESULT_OK);
     if (!CHECK_INT(cache_read(&cache, &profile, &error), RESULT_OK))
         printf("# '%s'\n", error.text);
@@ -493,5 +492,3 @@ static inline void wish_login(const char *email, const char *secret)
     wish.api_url = URL;
     buffer_put(&password, secret);
 }
-
-#endif

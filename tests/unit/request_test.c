@@ -10,13 +10,16 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/msg.h"
 #include "base/signals.h"
+#include "service/libcurl.h"
 #include "unit.h"
 
 /* Nobody waits for so long; what hangs fails by it. */
@@ -33,8 +36,8 @@ static struct turn {
     bool closes;
 } turns[TURNS_MAX];
 static int turn_count, listener = -1, stop_pipe[2] = {-1, -1};
-static atomic_int requests, connections;
-static char asked[8192]; /* the last request */
+static atomic_int requests, connections, closed; /* connections, as the service has it */
+static char asked[8192];                         /* the last request */
 static char url[64];
 static pthread_t thread;
 
@@ -117,6 +120,7 @@ static void *run_service(void *user)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         serve(fd);
         close(fd);
+        closed++;
     }
     return NULL;
 }
@@ -164,7 +168,7 @@ static void set_up(void)
     for (int i = 0; i < 2; i++)
         fcntl(stop_pipe[i], F_SETFD, FD_CLOEXEC);
     turn_count = 0;
-    requests = connections = 0;
+    requests = connections = closed = 0;
     asked[0] = '\0';
     /* Signals are for the thread that sends. */
     sigfillset(&all);
@@ -465,6 +469,14 @@ static int count_fds(bool inherited[FDS])
     return count;
 }
 
+/* The service's thread may be a little later. */
+static void close_both(void)
+{
+    request_close(&connection);
+    while (closed < connections)
+        poll(NULL, 0, 1);
+}
+
 TEST(no_descriptor_is_left_open_or_inherited)
 {
     bool before[FDS], during[FDS];
@@ -474,13 +486,13 @@ TEST(no_descriptor_is_left_open_or_inherited)
     for (int i = 0; i < 2; i++)
         answer_and_close(OK);
     CHECK_INT(send_it(), RESULT_OK); /* what is opened for good is opened now */
-    request_close(&connection);
+    close_both();
     count = count_fds(before);
     CHECK_INT(request_open(&connection, &error), RESULT_OK);
     CHECK_INT(send_it(), RESULT_OK);
     CHECK(count_fds(during) > count);
     CHECK(memcmp(during, before, sizeof before) == 0);
-    request_close(&connection);
+    close_both();
     CHECK_INT(count_fds(during), count);
     tear_down();
 }
@@ -552,6 +564,57 @@ TEST(but_not_for_ever)
     check_failure(send_it(), RESULT_INTERRUPTED, REQUEST_LOST, "interrupted");
     tear_down();
     forget_signals();
+}
+
+/* ---- what is told ---- */
+
+/* Microseconds from the beginning; with plain http there are none for TLS. */
+static CURLcode tell_times(CURL *easy, CURLINFO info, ...)
+{
+    void *slot;
+    va_list args;
+
+    (void)easy;
+    va_start(args, info);
+    slot = va_arg(args, void *);
+    va_end(args);
+    if (info == CURLINFO_RESPONSE_CODE)
+        *(long *)slot = 200;
+    else
+        *(curl_off_t *)slot = info == CURLINFO_NAMELOOKUP_TIME_T ? 1000
+                              : info == CURLINFO_CONNECT_TIME_T  ? 3500
+                              : info == CURLINFO_TOTAL_TIME_T    ? 7000
+                                                                 : 0;
+    return CURLE_OK;
+}
+
+TEST(how_long_each_step_took_is_told)
+{
+    __typeof__(libcurl.easy_getinfo) getinfo;
+    int before, fd[2];
+    char told[256] = "";
+
+    set_up();
+    answer_and_close(OK);
+    answer(OK);
+    CHECK_INT(send_it(), RESULT_OK);
+    getinfo = libcurl.easy_getinfo;
+    libcurl.easy_getinfo = tell_times;
+    CHECK(pipe(fd) == 0);
+    before = dup(STDERR_FILENO);
+    dup2(fd[1], STDERR_FILENO);
+    msg_set_level(MSG_VERBOSE);
+    CHECK_INT(send_it(), RESULT_OK);
+    msg_set_level(MSG_NORMAL);
+    dup2(before, STDERR_FILENO);
+    libcurl.easy_getinfo = getinfo;
+    CHECK(read(fd[0], told, sizeof told - 1) > 0);
+    if (!CHECK(strstr(told, "DNS 1.0 ms, connect 2.5 ms, TLS 0.0 ms, total 7.0 ms\n") != NULL))
+        printf("# '%s'\n", told);
+    close(before);
+    close(fd[0]);
+    close(fd[1]);
+    tear_down();
 }
 
 /* ---- what cannot be asked ---- */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A directory of a test's own, and the files in it. */
-#ifndef SCRATCH_H
-#define SCRATCH_H
+#pragma once
 
 #include <dirent.h>
 #include <errno.h>
@@ -105,5 +104,3 @@ static inline unsigned mode_of(const char *path)
 
     return lstat(path, &st) == 0 ? (unsigned)st.st_mode & 07777 : 0;
 }
-
-#endif

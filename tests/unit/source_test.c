@@ -291,6 +291,25 @@ TEST(a_file_that_others_may_read_is_told)
     scratch_remove();
 }
 
+/* As Kubernetes mounts a Secret. */
+TEST(a_file_of_another_that_our_group_may_read_is_as_it_must_be)
+{
+    if (geteuid() != 0)
+        SKIP("only root can give a file away");
+    scratch_make();
+    put(at("pw"), "secret");
+    CHECK(chown(at("pw"), 65534, getegid()) == 0);
+    chmod(at("pw"), 0440);
+    CHECK_INT(read_file(at("pw"), later()), RESULT_OK);
+    CHECK(file.regular && !file.exposed);
+    buffer_clear(&text);
+    chmod(at("pw"), 0444);
+    CHECK_INT(read_file(at("pw"), later()), RESULT_OK);
+    CHECK(file.regular && file.exposed);
+    buffer_clear(&text);
+    scratch_remove();
+}
+
 TEST(a_file_that_holds_no_password_is_refused)
 {
     static const struct {

@@ -157,6 +157,52 @@ TEST(a_password_file_that_is_gone_ends_it)
     tear_down();
 }
 
+/* Less than five seconds: too few for a request whose answer must be heard. */
+static void take_most_of_the_time(void)
+{
+    r.deadline_ms = clock_monotonic_ms() + 4000;
+}
+
+TEST(with_a_remnant_of_the_time_the_token_is_not_sent)
+{
+    struct profile profile;
+
+    set_up();
+    cache_with_source("echo secret");
+    begin();
+    start();
+    take_most_of_the_time();
+    expect_done(RESULT_TEMPORARY, 0);
+    CHECK_STR(r.error.text, "too little of --timeout is left for the request: nothing was sent");
+    CHECK(!is_in_doubt("old-token"));
+    profile = cached();
+    CHECK(profile.refused_at == 0 && profile.unattended_login == NULL);
+    profile_clear(&profile);
+    tear_down();
+}
+
+TEST(after_a_slow_refresh_the_login_is_for_the_next_run)
+{
+    struct profile profile;
+
+    set_up();
+    cache_with_source("echo secret");
+    begin();
+    during(take_most_of_the_time);
+    answer(401, BLACKLISTED_BODY);
+    expect_done(RESULT_TEMPORARY, 1);
+    expect_text("nothing was sent");
+    profile = cached();
+    CHECK(profile.blacklisted_at != 0 && profile.unattended_login == NULL);
+    profile_clear(&profile);
+
+    begin();
+    expect_login(LOGIN_BODY);
+    answer(200, OK_BODY);
+    expect_done(RESULT_OK, 1);
+    tear_down();
+}
+
 TEST(a_password_command_has_its_time)
 {
     set_up();
@@ -219,7 +265,7 @@ TEST(a_refused_password_is_not_sent_again_by_itself)
     expect_text("login");
     profile = cached();
     CHECK_STR(profile.token, "old-token");
-    CHECK(profile_login_was_refused(&profile));
+    CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     CHECK(is_about(profile.unattended_login_at, now));
     CHECK_STR(profile.password_command, "echo secret");
     profile_clear(&profile);
@@ -258,7 +304,7 @@ TEST(every_refusal_of_a_login_sets_the_guard)
         answer(table[i].status, table[i].body);
         expect_done(RESULT_REFUSED, 3);
         profile = cached();
-        CHECK(profile_login_was_refused(&profile));
+        CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
         profile_clear(&profile);
         tear_down();
     }
@@ -317,7 +363,8 @@ TEST(a_login_that_failed_is_sent_again_after_a_pause)
     expect_done(RESULT_TEMPORARY, 3);
     CHECK_INT(pauses, 0);
     profile = cached();
-    CHECK(profile_login_failed(&profile) && !profile_login_was_refused(&profile));
+    CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_FAILED) &&
+          !text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     CHECK(is_about(profile.retry_at, now + 60));
     profile_clear(&profile);
     begin();
@@ -386,7 +433,7 @@ TEST(a_password_that_is_refused_with_a_time_to_wait_is_not_sent_again)
     expect_done(RESULT_TEMPORARY, 3);
     CHECK_INT(pauses, 0);
     profile = cached();
-    CHECK(profile_login_was_refused(&profile));
+    CHECK(text_is(profile.unattended_login, PROFILE_LOGIN_REFUSED));
     profile_clear(&profile);
     tear_down();
 }

@@ -5,14 +5,13 @@
  *
  *     TEST(an_expired_token_has_nothing_left)
  *     {
- *         CHECK_INT(token_ttl_s(100, 50, 200), 0);
+ *         CHECK_INT(profile_ttl_s(&expired, NOW), 0);
  *     }
  *
  * Tests run in the order in which they stand. A check that fails says so and the test goes on; to
  * stop there, `if (!CHECK(...)) return;`.
  */
-#ifndef UNIT_H
-#define UNIT_H
+#pragma once
 
 #include <signal.h>
 #include <stdbool.h>
@@ -109,5 +108,3 @@ int main(void)
     }
     return any_failed ? 1 : 0;
 }
-
-#endif
