@@ -65,7 +65,12 @@
 #include "commands/command.h"
 
 static int cmd_help(const struct options *options);
-static int cmd_version(const struct options *options);
+
+static int cmd_version(const struct options *options)
+{
+    (void)options;
+    return command_print("servetel-auth " VERSION);
+}
 
 static const struct command commands[] = {
     {"login", FOR_LOGIN, cmd_login, "get a token and cache it",
@@ -178,12 +183,6 @@ static int cmd_help(const struct options *options)
             return result_exit_code(RESULT_USAGE);
     }
     return print_help(command, STDOUT_FILENO);
-}
-
-static int cmd_version(const struct options *options)
-{
-    (void)options;
-    return command_print("servetel-auth " VERSION);
 }
 
 /* Operands are not repeated in messages: one may be a password that was typed there. */

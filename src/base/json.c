@@ -84,9 +84,9 @@ struct cJSON *json_member(const struct cJSON *object, const char *name)
     return item;
 }
 
-const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item)
+const struct cJSON *json_first(const struct cJSON *object)
 {
-    return item == NULL ? object->child : item->next;
+    return object == NULL ? NULL : object->child;
 }
 
 const char *json_as_string(const struct cJSON *item)

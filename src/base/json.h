@@ -10,9 +10,7 @@
  * - Names are matched with their case. */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/result.h"
 
 struct cJSON;
 
@@ -26,14 +24,13 @@ void json_delete(struct cJSON **json);
 struct cJSON *json_member(const struct cJSON *object, const char *name);
 /* NULL when absent or not a string. */
 const char *json_string(const struct cJSON *object, const char *name);
-/* False when absent, not a number, or beyond +-2^53, where doubles stop being whole numbers.
- * Fractions are cut towards minus infinity. */
+/* False when absent, no number, or beyond +-2^53 (doubles'). Fractions are cut downwards. */
 bool json_integer(const struct cJSON *object, const char *name, int64_t *value);
 /* The same of an item itself, which may be NULL. */
 const char *json_as_string(const struct cJSON *item);
 bool json_as_integer(const struct cJSON *item, int64_t *value);
-/* The object's first item for NULL, then the one after item; NULL after the last. */
-const struct cJSON *json_next(const struct cJSON *object, const struct cJSON *item);
+/* The first item of an object or an array; NULL where there is none. */
+const struct cJSON *json_first(const struct cJSON *object);
 bool json_is_true(const struct cJSON *object, const char *name);
 bool json_is_null(const struct cJSON *object, const char *name);
 

@@ -23,17 +23,15 @@ static atomic_size_t reserve_used;
 
 void mem_wipe(void *bytes, size_t len)
 {
-#ifndef MEM_NO_WIPE
     /* Through a volatile pointer, so that the compiler cannot see that nobody reads the zeros.
      * explicit_bzero would do, but macOS and older systems lack it. */
     static void *(*const volatile set)(void *, int, size_t) = memset;
 
+#ifdef MEM_NO_WIPE
+    len = 0;
+#endif
     if (len > 0)
         set(bytes, 0, len);
-#else
-    (void)bytes;
-    (void)len;
-#endif
 }
 
 void mem_reserve(void)

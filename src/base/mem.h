@@ -8,8 +8,7 @@
  * The mem_new family never returns NULL: when memory is out it says so and ends the process
  * with exit code 1. That is safe at any moment, because death at any moment is (see cache.h).
  *
- * Building with -DMEM_NO_WIPE switches wiping off; only the test that proves that the wiping
- * matters does that. */
+ * Building with -DMEM_NO_WIPE switches wiping off: for the test that proves that it matters. */
 #pragma once
 
 #include "base/result.h"

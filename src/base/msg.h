@@ -3,8 +3,7 @@
  *
  * Each call writes one line, `servetel-auth: ...`, with one write(2), so that lines of processes
  * that run side by side do not mix; threads take turns. Control characters (C0, C1, DEL) and broken
- * UTF-8 come out as '?', wherever the text came from. Colour goes to terminals only, and not there
- * if NO_COLOR is set or TERM is dumb.
+ * UTF-8 come out as '?'. Colour goes to terminals only, not if NO_COLOR is set or TERM is dumb.
  *
  * Never hand a secret to it. */
 #pragma once

@@ -15,7 +15,6 @@
 #include "base/signals.h"
 
 static struct rlimit core_before;
-static bool core_changed;
 static struct sigaction pipe_before, file_size_before, child_before;
 
 const char *process_variable(const char *name)
@@ -39,11 +38,10 @@ void process_shut_out(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN}, by_default = {.sa_handler = SIG_DFL};
     struct rlimit none;
 
-    if (getrlimit(RLIMIT_CORE, &core_before) == 0) {
-        none = core_before;
-        none.rlim_cur = 0; /* the hard limit stays, so that the soft one can be given back */
-        core_changed = setrlimit(RLIMIT_CORE, &none) == 0;
-    }
+    getrlimit(RLIMIT_CORE, &core_before);
+    none = core_before;
+    none.rlim_cur = 0; /* the hard limit stays, so that the soft one can be given back */
+    setrlimit(RLIMIT_CORE, &none);
 #ifdef __linux__
     prctl(PR_SET_DUMPABLE, 0); /* an exec ends it */
 #endif
@@ -55,8 +53,7 @@ void process_shut_out(void)
 
 void process_restore(void)
 {
-    if (core_changed)
-        setrlimit(RLIMIT_CORE, &core_before);
+    setrlimit(RLIMIT_CORE, &core_before);
     signals_reset();
     sigaction(SIGPIPE, &pipe_before, NULL);
     sigaction(SIGXFSZ, &file_size_before, NULL);

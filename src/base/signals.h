@@ -7,9 +7,9 @@
  * when the program started (nohup) stays ignored. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
+
+#include "base/result.h"
 
 /* May be called again. all: from then on every signal, also where it is ignored, but for what this
  * process does to itself: what one more or less means is for the program that is to get it. */
@@ -24,11 +24,9 @@ int signals_fd(void);
  * once if it came before. What waits for a person, a lock, a command or a time waits here. */
 bool signals_wait(int fd, int64_t ms);
 /* For exec, which passes signals on: forgets those that were caught and returns one of them, until
- * there is none (0). *from_kernel: no process has sent it, but a terminal, a timer, a child's end.
- */
+ * there is none (0). *from_kernel: no process has sent it, but a terminal, a timer or the like. */
 int signals_take(bool *from_kernel);
-/* fork(2) that loses no signal: none comes while it is done. The child has caught none, and has the
- * dispositions of signals_reset(). */
+/* fork(2) that loses no signal. The child has caught none, and dispositions as signals_reset(). */
 pid_t signals_fork(void);
 /* Stops this process, as ^Z does, until it is continued; not where no shell could do that. */
 void signals_stop(void);

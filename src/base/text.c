@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
-
 /* A secret that is shorter may be in any text. */
 #define SECRET_LEAST 4
 /* What is longer, and has a digit in it, is no word: a token or a part of one, in any encoding. */
@@ -20,7 +18,6 @@ static size_t utf8_length(const unsigned char *text)
         return 1;
     if (text[0] >= 0xc2 && text[0] < 0xf5)
         len = text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-
     for (size_t i = 1; i < len; i++) {
         if ((text[i] & 0xc0) != 0x80) /* stops at the NUL, too */
             return 0;

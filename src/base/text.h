@@ -2,10 +2,7 @@
 /* Text that comes from elsewhere: UTF-8 (RFC 3629), and harmless to a terminal. */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-
-struct buffer;
+#include "base/mem.h"
 
 /* Of ASCII, whatever the locale. */
 #define TEXT_ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -27,8 +24,7 @@ void text_put_escaped(struct buffer *out, const char *text, const char *special,
 /* Replaces each occurrence of needle, if it is not empty or NULL, with what follows it of the
  * characters in tail, by "[hidden]". *text is in wiped memory and may move. */
 void text_hide(char **text, const char *needle, const char *tail);
-/* Whether it holds the secret, of four characters or more, in another encoding: percent signs,
- * HTML's entities, backslashes, base64. */
+/* Whether it holds the secret, of four characters or more, as URLs, HTML or base64 spell it. */
 bool text_reveals(const char *text, const char *secret);
 /* Replaces what no person reads, and what may be a part of a token, by "***". */
 void text_hide_blobs(char *text);

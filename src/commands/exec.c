@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -22,8 +21,7 @@
 /* As the shell says it (POSIX, 2.8.2). */
 #define EXIT_NOT_RUNNABLE 126
 #define EXIT_NOT_FOUND 127
-/* How often the cache is looked at: once another process has renewed it, the old token is no good.
- */
+/* How often the cache is looked at: once another process has renewed it, the old one is no good. */
 #define LOOK_MS 200
 /* A renewal that failed is tried again after this, then twice that, to ten minutes, but at least
  * four times in what is left of the token's life. Each one warns, and has --timeout for itself. */
@@ -115,8 +113,7 @@ static void tell_failure(const struct keeper *k, const char *why, enum result re
              needs_person(result) ? "" : clock_format_span(pause_s, next));
 }
 
-/* In a process of its own: the keeper goes on passing signals and watching the program. What it
- * gets reaches us through the cache. */
+/* In a process of its own: the keeper goes on watching. What it gets comes through the cache. */
 static _Noreturn void renew_apart(const struct keeper *k, const struct renew_wish *wish)
 {
     int64_t pause_s = k->pause_ms / 1000, asked_s;

@@ -332,13 +332,11 @@ static enum result run_getopt(struct options *options, int users, bool stop_at_o
 enum result options_find_command(struct options *options, int argc, char **argv, int *index,
                                  struct error *error)
 {
-    *options = (struct options){
-        .timeout_s = OPTION_TIMEOUT_S,
-        .retries = OPTION_RETRIES,
-        .min_ttl_s = OPTION_UNSET,
-        .jobs = OPTION_UNSET,
-        .complain_below_s = OPTION_UNSET,
-    };
+    *options = (struct options){.timeout_s = OPTION_TIMEOUT_S,
+                                .retries = OPTION_RETRIES,
+                                .min_ttl_s = OPTION_UNSET,
+                                .jobs = OPTION_UNSET,
+                                .complain_below_s = OPTION_UNSET};
     if (run_getopt(options, FOR_ALL, true, argc, argv, error) != RESULT_OK)
         return error->result;
     *index = optind;

@@ -107,8 +107,7 @@ static unsigned spread(const char *profile, unsigned range)
     return token_checksum(both) % range;
 }
 
-/* Cron counts minutes within the hour and hours within the day, so the interval must divide one of
- * them: the largest such that is not longer. */
+/* Cron counts within the hour and the day: the largest interval, not longer, that divides one. */
 static int64_t even_interval_min(int64_t minutes)
 {
     int64_t even = minutes < 720 ? minutes : 720;
@@ -125,8 +124,7 @@ static char *name_schedule(const struct plan *plan)
     const char *whole = plan->options->all   ? "all"
                         : plan->file != NULL ? plan->file
                                              : command_profile(plan->options);
-    char *name = mem_join(NAME_BEGIN, plan->file != NULL ? strrchr(whole, '/') + 1 : whole),
-         *unique;
+    OWNED char *name = mem_join(NAME_BEGIN, plan->file != NULL ? strrchr(whole, '/') + 1 : whole);
     bool is_unique = plan->file == NULL;
 
     for (char *c = name; *c != '\0'; c++) {
@@ -136,10 +134,8 @@ static char *name_schedule(const struct plan *plan)
         }
     }
     /* Of a file name's 255 characters some are for what is added. */
-    unique = is_unique ? mem_copy(name)
-                       : mem_format("%.200s-%08x", name, (unsigned)token_checksum(whole));
-    mem_free(name);
-    return unique;
+    return is_unique ? mem_copy(name)
+                     : mem_format("%.200s-%08x", name, (unsigned)token_checksum(whole));
 }
 
 /* How often, by the life of the token that is cached. */
@@ -294,24 +290,19 @@ static void systemd(struct buffer *out, const struct plan *plan)
     buffer_take(out, mem_format("# %s.service\n"
                                 "[Unit]\n"
                                 "Description=Keep a Servetel token fresh (%s)\n"
-                                "Documentation=man:servetel-auth(1)\n"
-                                "\n"
+                                "Documentation=man:servetel-auth(1)\n\n"
                                 "[Service]\n"
                                 "Type=oneshot\n",
                                 plan->name, whose));
     put_option(out, "Environment=", dir, &for_unit);
     put_command(out, dir != NULL ? "\nExecStart=" : "ExecStart=", plan, &for_exec_start);
     name_times(plan, false, minutes, hours);
-    buffer_take(out, mem_format("\n"
-                                "\n"
-                                "# %s.timer\n"
+    buffer_take(out, mem_format("\n\n# %s.timer\n"
                                 "[Unit]\n"
-                                "Description=Keep a Servetel token fresh (%s)\n"
-                                "\n"
+                                "Description=Keep a Servetel token fresh (%s)\n\n"
                                 "[Timer]\n"
                                 "OnCalendar=*-*-* %s:%s:00\n"
-                                "Persistent=true\n"
-                                "\n"
+                                "Persistent=true\n\n"
                                 "[Install]\n"
                                 "WantedBy=timers.target",
                                 plan->name, whose, hours, minutes));
@@ -337,7 +328,6 @@ int cmd_schedule(const struct options *options)
         buffer_put(&out, "\n");
         code = command_write(&out);
     }
-    buffer_clear(&out);
     mem_free(plan.program);
     mem_free(plan.file);
     mem_free(plan.dir);

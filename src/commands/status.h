@@ -2,7 +2,6 @@
 /* What `status` shows of a profile, and how it looks to a person. Never a token. */
 #pragma once
 
-#include "base/mem.h"
 #include "store/profile.h"
 
 /* One profile, as read. Owns its members. */

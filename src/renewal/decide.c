@@ -3,8 +3,7 @@
 
 /* Longer is a mistake of the service's: a day's silence is as much as anybody gets. */
 #define PAUSE_MAX_S 86400
-/* After a login that was sent in vain: it may have counted towards a lock of the account, and the
- * next run of cron would send the next one. */
+/* After a login in vain, which may count towards a lock of the account: cron's next run comes. */
 #define LOGIN_PAUSE_FIRST_S 60
 #define LOGIN_PAUSE_MAX_S 3600
 

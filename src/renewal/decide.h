@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is to be done about a profile now: may it be kept, must it wait, what else. Pure: no file,
- * no network, no clock. */
+/* What is to be done about a profile now. Pure: no file, no network, no clock. */
 #pragma once
 
 #include "renewal/renew.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One refresh: in which form of the header the token goes out, what its answer means for the token
- * that went, and what was learnt. */
+/* One refresh: the form of the header, what its answer means for the token, what was learnt. */
 #include "renewal/steps.h"
 
 #include "base/clock.h"

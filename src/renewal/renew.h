@@ -63,8 +63,7 @@ struct renew_wish {
     bool no_cache;  /* LOGIN, IMPORT: read and write no file */
     bool hands_out; /* FRESH: the token is for a caller, who can use one that could not be cached */
 
-    const char
-        *rejected; /* FRESH: a token that the API refused, for which another is wanted; or NULL */
+    const char *rejected;  /* FRESH: a token that the API refused, and another is wanted; or NULL */
     const char *on_change; /* a command to run with the new token on its stdin, or NULL */
     /* FRESH: a command that prints the token which several hosts share, or NULL. It is taken first
      * if it is fresher than the cached one; if it cannot be had, nothing is sent. on_change then

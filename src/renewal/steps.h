@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Of the files in renewal/ alone: what the steps of a renewal share. All return RESULT_OK to go on,
- * and else fill r->error. */
+/* For the files in renewal/ alone: its steps. All return RESULT_OK to go on, else fill r->error. */
 #pragma once
 
 #include "renewal/renew.h"

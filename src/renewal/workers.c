@@ -15,7 +15,6 @@
 #define OTHER_FDS 16
 /* A TLS handshake needs some 30 KiB of it; the rest is never touched. */
 #define STACK_SIZE (256 * 1024)
-
 /* A host that limits may take its time, but cron's next run comes, and a person goes home. */
 #define PATIENCE_MS (10 * 60 * 1000)
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Many renewals at once: workers, each a thread with a connection of its own and a commit of its
  * own, take them from a line. One that is to be called again (a lock, a pause) goes back in line
- * and holds up nobody; a hook or a password command holds its own worker. After a signal none is
- * begun. */
+ * and holds up nobody; a hook or a command holds its own worker. After a signal none is begun. */
 #pragma once
 
 #include "renewal/renew.h"

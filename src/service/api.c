@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/text.h"
 #include "store/token.h"
 
 /* A service's message is a sentence; more than this hides what matters. */
@@ -72,12 +71,9 @@ static void hide_secret(char **text, const char *secret)
 /* Laravel's 422 tells its reason only here: {"errors":{"email":["The email is ..."]}} */
 static const char *first_of_errors(const struct cJSON *body)
 {
-    const struct cJSON *errors = json_member(body, "errors");
-    const struct cJSON *item = errors == NULL ? NULL : json_next(errors, NULL);
+    const struct cJSON *item = json_first(json_member(body, "errors"));
 
-    if (item != NULL && json_as_string(item) == NULL)
-        item = json_next(item, NULL);
-    return json_as_string(item);
+    return json_as_string(json_as_string(item) != NULL ? item : json_first(item));
 }
 
 /* ": what the service says", or "" when it says nothing that is meant for people. */
@@ -170,8 +166,7 @@ static enum result read_end(const struct api_question *question, const struct to
                          "the service sent a token whose life makes no sense (%lld s)",
                          (long long)life_s);
     answer->expires_at = (from_login ? question->logged_in_at : answer->obtained_at) + life_s;
-    /* A renewed token with days of life has an old iat that is not the cached one's: its exp, by
-     * this clock, is nearer the truth. */
+    /* With days of life, and an iat that is not the cached one's, exp is nearer the truth. */
     if (renews && !from_login && life_s > TOKEN_PERMANENT_S && claims->exp > answer->obtained_at)
         answer->expires_at = claims->exp;
     return RESULT_OK;

@@ -9,8 +9,7 @@
 #define CURLE_TOO_LARGE_CODE 100
 
 /* libcurl's text, or its name for the code when it has none, or one that quotes a proxy's URL: that
- * may hold a password. Of OpenSSL's "error:0A00010B:SSL routines::wrong version number" the words.
- */
+ * may hold a password. Of OpenSSL's "error:0A00010B:SSL routines::wrong version number" its end. */
 static const char *curl_text(const struct transfer *transfer)
 {
     const char *text = transfer->curl_error, *openssl = strstr(text, "error:");
@@ -21,8 +20,7 @@ static const char *curl_text(const struct transfer *transfer)
                                                       : libcurl.easy_strerror(transfer->code);
 }
 
-/* Whether a failed handshake is a disagreement that will last, not an accident. OpenSSL's words:
- * there is no code for it in libcurl. */
+/* Whether a failed handshake is a disagreement that lasts: OpenSSL's words, libcurl has no code. */
 static bool speaks_other_tls(const char *text)
 {
     static const char *const words[] = {"version number", "unsupported protocol",

@@ -50,6 +50,5 @@ extern struct libcurl {
     uint64_t (*ssl_ctx_set_options)(void *ctx, uint64_t options);
 } libcurl;
 
-/* Once, with secret memory (mem.h). RESULT_LOCAL, naming the package, if it is missing or too old.
- */
+/* Once, with secret memory (mem.h). RESULT_LOCAL, naming the package, if missing or too old. */
 enum result libcurl_load(struct error *error) MUST_CHECK;

@@ -48,9 +48,8 @@ struct connection {
     bool roots_are_few; /* the user named none: only libcurl's hashed directory is looked at */
 };
 
-/* Loads libcurl and makes ready; request_send() does it where it was not done. Where threads send,
- * it must be done before they are started: libcurl's own descriptors can be kept from programs that
- * are started meanwhile only then. */
+/* Loads libcurl and makes ready; request_send() does it where it was not done. To be done before
+ * threads are started: only then can programs be kept from inheriting libcurl's descriptors. */
 enum result request_open(struct connection *connection, struct error *error) MUST_CHECK;
 void request_close(struct connection *connection);
 

@@ -18,11 +18,9 @@ struct transfer {
     char curl_error[CURL_ERROR_SIZE];
 };
 
-/* As the curl tool does it: the option, then CURL_CA_BUNDLE, then SSL_CERT_DIR and SSL_CERT_FILE.
- */
+/* As the curl tool: by the option, then CURL_CA_BUNDLE, then SSL_CERT_DIR and SSL_CERT_FILE. */
 enum result trust_choose(struct connection *connection, struct error *error) MUST_CHECK;
-/* Whether the roots were too few for this failure and there are more: they are tried from now on,
- * and it begins anew. */
+/* Whether the roots were too few and there are more: these are tried when it begins anew. */
 bool trust_fall_back(struct transfer *transfer);
 
 /* What it was that kept the answer away, or the request here. */

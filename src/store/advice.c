@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 char *advice_login_command(const char *name, const char *path, const struct profile *profile)
 {

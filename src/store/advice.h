@@ -2,8 +2,7 @@
 /* What a person should do: the one place for words about logging in.
  *
  * name and path as in struct cache; profile may be NULL. If its remembered password was refused,
- * the source is named: that is the word to send it again. (Not the command itself: it may hold the
- * password.) */
+ * the source is named: that is the word to send it again. (Not a command, which may hold it.) */
 #pragma once
 
 #include "store/profile.h"

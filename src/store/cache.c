@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/mem.h"
 #include "base/process.h"
 #include "store/advice.h"
 #include "store/lock.h"

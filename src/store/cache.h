@@ -34,8 +34,7 @@ struct cache {
     char *temp_path;              /* the one that is prepared, or NULL */
     int lock_fd, temp_fd, dir_fd; /* -1 when closed */
     bool locked;
-    /* After cache_read failed: `logout` may remove it, and `login` replace it, unless it is later.
-     */
+    /* After cache_read failed: `logout` may remove, and `login` replace it, unless it is later. */
     bool is_ours, is_later;
     struct stat last_seen; /* what was read or written last; st_ino 0 for nothing */
 };
@@ -54,14 +53,12 @@ enum result cache_open(struct cache *cache, const char *profile, const char *fil
                        struct error *error) MUST_CHECK;
 void cache_close(struct cache *cache);
 
-/* Where there is no such profile, ": did you mean 'sales'?"; "" if no name is near. In wiped
- * memory. */
+/* ": did you mean 'sales'?", in wiped memory; "" where no name is near, or a file was named. */
 char *cache_meant(const struct cache *cache);
 /* Whether there is anything to remove: RESULT_OK; RESULT_NO_TOKEN there is not; RESULT_LOCAL when
  * there is no telling, or it is no file of ours. */
 enum result cache_find(struct cache *cache, struct error *error) MUST_CHECK;
-/* RESULT_NO_TOKEN when there is no file; RESULT_LOCAL when it cannot or must not be used. *profile
- * is cleared first and is empty then. */
+/* RESULT_NO_TOKEN: no file; RESULT_LOCAL: it cannot or must not be used; *profile is empty then. */
 enum result cache_read(struct cache *cache, struct profile *profile,
                        struct error *error) MUST_CHECK;
 /* Whether the file is another one than was read or written last. Cheap. */

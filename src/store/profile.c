@@ -185,11 +185,10 @@ enum result profile_check_host(const struct profile *profile, const char *name, 
 {
     if (profile_is_of(profile, NULL, api_url))
         return RESULT_OK;
-    return error_set(
-        error, RESULT_USAGE,
-        "the token of '%s' is for %s and is not sent to %s, which %s names: see to it, "
-        "or log in there",
-        name, profile->api_url, api_url, from);
+    return error_set(error, RESULT_USAGE,
+                     "the token of '%s' is for %s and is not sent to %s, which %s names: see to "
+                     "it, or log in there",
+                     name, profile->api_url, api_url, from);
 }
 
 int64_t profile_ttl_s(const struct profile *profile, int64_t now)

@@ -5,7 +5,6 @@
  * other programs or later versions survive a rewrite. Touches no file. */
 #pragma once
 
-#include "base/text.h"
 #include "store/token.h"
 
 struct cJSON;

@@ -6,7 +6,6 @@
 #include <strings.h>
 
 #include "base/json.h"
-#include "base/text.h"
 
 bool token_is_valid(const char *token)
 {
@@ -43,8 +42,7 @@ enum result token_clean(struct buffer *text, const char *what, struct error *err
         return error_set(error, RESULT_USAGE, "%s is masked (***): give the whole token", what);
     if (!token_is_valid(text->data) || has_nul)
         return error_set(error, RESULT_USAGE,
-                         "%s is no token: one is 1 to %d visible ASCII "
-                         "characters without a blank",
+                         "%s is no token: one is 1 to %d visible ASCII characters without a blank",
                          what, TOKEN_LENGTH_MAX);
     return RESULT_OK;
 }
@@ -70,9 +68,8 @@ static struct cJSON *read_payload(const char *token, char **text)
 char *token_payload(const char *token)
 {
     char *text;
-    struct cJSON *json = read_payload(token, &text);
+    AT_END(json_delete) struct cJSON *json = read_payload(token, &text);
 
-    json_delete(&json);
     return text;
 }
 

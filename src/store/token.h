@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A token: what it may look like, what its claims say, how long it lasts.
  *
- * Touches no file, no network and no clock: `now` is an argument. Times are epoch seconds, lives
- * are seconds, both 64-bit: permanent tokens expire past 2^31. JWTs as in RFC 7519, their
- * signature is the service's business. */
+ * Touches no file, no network and no clock. Times are epoch seconds, lives are seconds, both
+ * 64-bit: permanent tokens expire past 2^31. JWTs as in RFC 7519; their signature is the service's.
+ */
 #pragma once
 
-#include "base/mem.h"
+#include "base/text.h"
 
 /* Servers and proxies refuse header lines beyond 8 to 16 KiB; a longer token could not be used. */
 #define TOKEN_LENGTH_MAX 16384
@@ -14,8 +14,7 @@
 #define TOKEN_LIFE_DEFAULT_S 3600
 /* Beyond this a life is nonsense: ten years, Julian, in seconds. */
 #define TOKEN_LIFE_MAX_S 315576000
-/* A token that lasts longer than this from when it was obtained is permanent: short-lived ones
- * last an hour, permanent ones years. */
+/* Beyond this, from when it was obtained, a token is permanent: short ones last an hour. */
 #define TOKEN_PERMANENT_S 86400
 /* An expiry that stands for none. */
 #define TOKEN_NO_EXPIRY INT64_MAX
@@ -38,8 +37,7 @@ char *token_payload(const char *token);
 struct token_claims token_claims(const char *token);
 /* Whose token it is, by its claim sub: false where both have one and they differ. */
 bool token_may_be_of_same(const char *one, const char *other);
-/* A token's whole life, by its own claims: from nbf, or from iat, to exp. False if they do not say.
- */
+/* A token's whole life, by its own claims: from nbf, or iat, to exp. False if they do not say. */
 bool token_span(const struct token_claims *claims, int64_t *life_s);
 
 /* Eight hex digits and a NUL: lets people compare tokens without seeing them (FNV-1a, 32 bits,

@@ -9,7 +9,6 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "base/mem.h"
 #include "base/text.h"
 
 /* Longer than any address of an API, short enough for every message and buffer. */

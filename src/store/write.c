@@ -6,12 +6,19 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/mem.h"
 #include "store/cache.h"
 #include "store/lock.h"
 
 /* So many processes at one cache, although its lock forbids that: somebody removes lock files. */
 #define TEMPS_MAX 8
+
+/* What was prepared is dropped; errno says why. */
+static enum result give_up(struct cache *cache, const char *what, struct error *error)
+{
+    error_set(error, RESULT_LOCAL, "cannot %s '%s': %s", what, cache->path, strerror(errno));
+    cache_abandon(cache);
+    return error->result;
+}
 
 /* ---- temporary files ---- */
 
@@ -62,9 +69,7 @@ static enum result make_temp(struct cache *cache, struct error *error)
         if (result == RESULT_OK)
             result = lock_file(cache->temp_path, O_CREAT | O_EXCL, &cache->temp_fd, error);
     }
-    if (result == RESULT_OK)
-        return RESULT_OK;
-    return error_set(error, RESULT_LOCAL, "cannot write '%s': %s", cache->path, strerror(errno));
+    return result == RESULT_OK ? RESULT_OK : give_up(cache, "write", error);
 }
 
 /* ---- before the request ---- */
@@ -90,8 +95,7 @@ static const char *what_pins(const char *path)
 
 enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
 {
-    /* Zeros rather than posix_fallocate, which not every file system knows: what is written has its
-     * blocks, or its ENOSPC, at once. */
+    /* Not posix_fallocate, which few file systems know: zeros have their blocks, or ENOSPC. */
     OWNED char *zeros = size > CACHE_SIZE_MAX ? NULL : mem_new(size);
     const char *pinned = what_pins(cache->target);
     struct stat st;
@@ -109,13 +113,10 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
     if (cache->dir_fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot open '%s': %s", cache->dir_path,
                          strerror(errno));
-    if (make_temp(cache, error) == RESULT_OK) {
-        if (fd_write_at(cache->temp_fd, zeros, size, 0) == 0)
-            return RESULT_OK;
-        error_set(error, RESULT_LOCAL, "cannot write '%s': %s", cache->path, strerror(errno));
-    }
-    cache_abandon(cache);
-    return error->result;
+    if (make_temp(cache, error) != RESULT_OK)
+        return error->result;
+    return fd_write_at(cache->temp_fd, zeros, size, 0) == 0 ? RESULT_OK
+                                                            : give_up(cache, "write", error);
 }
 
 /* ---- after the answer ---- */
@@ -135,19 +136,13 @@ enum result cache_write(struct cache *cache, const char *text, bool *stored, str
     }
     /* The truncation gives back what was reserved and is not needed. */
     if (fd_write_at(cache->temp_fd, text, len, 0) < 0 ||
-        FD_RETRY(ftruncate(cache->temp_fd, (off_t)len)) < 0) {
-        error_set(error, RESULT_LOCAL, "cannot write '%s': %s", cache->path, strerror(errno));
-        cache_abandon(cache);
-        return error->result;
-    }
+        FD_RETRY(ftruncate(cache->temp_fd, (off_t)len)) < 0)
+        return give_up(cache, "write", error);
     /* From here on the new text is better than the old one, on the disk or not yet. */
     if (fstat(cache->temp_fd, &st) < 0 || FD_RETRY(fsync(cache->temp_fd)) < 0)
         failed = errno;
-    if (rename(cache->temp_path, cache->target) < 0) {
-        error_set(error, RESULT_LOCAL, "cannot replace '%s': %s", cache->path, strerror(errno));
-        cache_abandon(cache);
-        return error->result;
-    }
+    if (rename(cache->temp_path, cache->target) < 0)
+        return give_up(cache, "replace", error);
     *stored = true;
     cache->last_seen = st; /* what is there now is no other's */
     if (close(cache->temp_fd) < 0 && errno != EINTR)
