@@ -68,8 +68,9 @@ static struct cJSON *read_payload(const char *token, char **text)
 char *token_payload(const char *token)
 {
     char *text;
-    AT_END(json_delete) struct cJSON *json = read_payload(token, &text);
+    struct cJSON *json = read_payload(token, &text);
 
+    json_delete(&json);
     return text;
 }
 
