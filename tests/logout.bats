@@ -88,6 +88,27 @@ make_three() {
     assert_equal "$(profiles)" ./two.json
 }
 
+waits_for() {
+    [ -n "$(find "/proc/$1/fd" -lname "$2" 2>/dev/null)" ]
+}
+
+@test "a signal ends logout --all where it is: what comes behind stays, and no word of it" {
+    [ -d /proc/self/fd ] || skip 'no /proc'
+    make_three
+    hold_lock "$DIR/one.lock"
+    background servetel-auth logout --all --yes
+    retry_until 10 waits_for "$BG_PID" "$DIR/one.lock"
+    kill -TERM "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_status 143
+    output="$(cat "$BG_OUT")"
+    stderr="$(cat "$BG_ERR")"
+    assert_stdout_empty
+    assert_equal "$stderr" 'servetel-auth: forgot 0 of 3 profiles'
+    assert_equal "$(profiles)" $'./one.json\n./three.json\n./two.json'
+}
+
 @test "where it cannot be told whether there was a token, logout is 7" {
     local ordinary=()
     [ "$(id -u)" != 0 ] || ordinary=(setpriv --bounding-set '-dac_override,-dac_read_search')

@@ -63,11 +63,11 @@ static int forget_all(bool asks)
         worst = confirm(count, &error);
     if (worst != RESULT_OK)
         return command_fail(&error);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !signals_caught(); i++) {
         enum result result = forget(names[i], NULL, false, &error);
 
         if (result != RESULT_OK && result != RESULT_NO_TOKEN) {
-            msg_error("%s", error.text);
+            command_fail(&error);
             worst = result_worse(worst, result);
         }
         forgotten += result == RESULT_OK;
