@@ -93,6 +93,20 @@ teardown() { test_teardown; }
     done
 }
 
+@test "with --all no variable that is about one profile is looked at" {
+    write_cache
+    export SERVETEL_API_URL=ftp://x SERVETEL_AUTH_FILE=/none/ SERVETEL_PROFILE=/x
+    try refresh --all --min-ttl 1m
+    assert_done
+    assert_stderr_has '1 kept'
+    try schedule --all cron
+    assert_done
+    assert_stdout_has ' refresh --quiet --all '
+    try logout --all --yes
+    assert_done
+    assert_nothing_cached
+}
+
 @test "without an API given or remembered, Servetel's own is asked" {
     proxy_start --mode 403
     unset SERVETEL_API_URL

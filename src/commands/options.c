@@ -268,7 +268,7 @@ static enum result unknown_option(const char *typed, int users, struct error *er
 /* What getopt_long, which answered ':' or '?', did not like. typed: the last word that it read. */
 static enum result fail_getopt(int id, const char *typed, int users, struct error *error)
 {
-    bool is_long = optopt >= FIRST_ID;
+    bool is_long = optopt >= FIRST_ID && optopt < FIRST_ID + (int)OPTION_COUNT; /* no musl's "é" */
     char letter[] = {'-', (char)optopt, '\0'};
     const char *name = is_long ? option_table[optopt - FIRST_ID].name : letter;
 
@@ -381,5 +381,6 @@ enum result options_parse(struct options *options, int user, bool takes_program,
     if (options->profile != NULL && options->file != NULL)
         return error_set(error, RESULT_USAGE,
                          "--profile does not go with --file, which is the cache itself");
-    return read_environment(options, user, error);
+    /* With --all each profile has its own. */
+    return options->all ? RESULT_OK : read_environment(options, user, error);
 }

@@ -72,7 +72,7 @@ static int64_t person_needed_at(const char *name, const char *file)
 static void warn_of_logins(const struct options *options)
 {
     size_t count = 1, without = 0;
-    const char *one = command_profile(options), *file = options->all ? NULL : options->file;
+    const char *one = command_profile(options), *file = options->file;
     AT_END(cache_list_free) char **names = NULL;
     OWNED char *who = NULL;
     char when[CLOCK_TEXT_SIZE];
@@ -145,9 +145,8 @@ static enum result plan_times(struct plan *plan, struct error *error)
     int64_t life_s = TOKEN_LIFE_DEFAULT_S;
     AT_END(profile_clear) struct profile profile = PROFILE_NONE;
     AT_END(cache_close) struct cache cache;
-    enum result result;
+    enum result result = cache_open(&cache, command_profile(o), o->file, error);
 
-    result = cache_open(&cache, command_profile(o), o->file, error);
     if (result == RESULT_OK && !o->all)
         result = cache_read(&cache, &profile, error);
     if (result == RESULT_NO_TOKEN) {
@@ -172,9 +171,7 @@ static enum result plan_times(struct plan *plan, struct error *error)
 
 static enum result plan_places(struct plan *plan, struct error *error)
 {
-    const struct options *o = plan->options;
-    /* --all is for the directory, wherever the environment says that one profile's file is. */
-    const char *file = o->all ? NULL : o->file, *dir = process_variable("SERVETEL_AUTH_DIR");
+    const char *file = plan->options->file, *dir = process_variable("SERVETEL_AUTH_DIR");
 
     if (file != NULL)
         plan->file = process_absolute_path(file);
