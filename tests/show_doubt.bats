@@ -51,6 +51,17 @@ doubt() {
     done
 }
 
+@test "--min-ttl stays a promise when the renewal of a token in doubt took until it is broken" {
+    local now=$EPOCHSECONDS
+    with_token ".password_command = \"echo x\" | .expires_at = $((now + 5))"
+    doubt
+    server_script refresh '{"hang":true}'
+    try show --min-ttl 2s --timeout 4s
+    assert_failed 5
+    assert_stdout_empty
+    assert_requests 1 refresh
+}
+
 @test "without a password it is left alone for a minute after the last try, with a warning" {
     with_token
     doubt

@@ -140,11 +140,9 @@ char *command_json_line(struct cJSON *json)
 
 int command_print_json(struct cJSON *json)
 {
-    struct buffer line = BUFFER(SIZE_MAX / 2);
+    OWNED char *line = command_json_line(json);
 
-    buffer_take(&line, command_json_line(json));
-    buffer_put(&line, "\n");
-    return command_write(&line);
+    return command_print(line);
 }
 
 void command_warn(const struct renewal *renewal)
@@ -153,7 +151,7 @@ void command_warn(const struct renewal *renewal)
     char text[PROFILE_PASSWORD_TEXT_SIZE];
     const char *password = profile_password_text(profile, clock_epoch_s(), text);
 
-    if (renewal->outcome.exposed_file)
+    if (renewal->outcome.exposed_file && profile->password_file != NULL)
         msg_warn("others can read the password file: chmod 600 '%s'", profile->password_file);
     if (password != NULL)
         msg_warn("the password of '%s' %s: change it and log in again", renewal->cache.name,
@@ -215,16 +213,18 @@ static bool is_to_be_settled(const struct cache *cache, const struct profile *pr
     return cache_token_is_in_doubt(cache, profile->token, rest_s);
 }
 
-/* old_will_do: the cached token is good enough while it lasts, if there can be no new one. */
-static enum result make_fresh(const struct options *options, struct renewal *r, bool old_will_do)
+/* If there can be no new one, the cached token is good enough while it lasts as was promised. */
+static enum result make_fresh(const struct options *options, struct renewal *r)
 {
+    bool is_promise = options->min_ttl_s != OPTION_UNSET;
+    int64_t least_s = is_promise ? options->min_ttl_s : 0;
     enum result result = command_renew(options, r, NULL);
 
-    if (result == RESULT_OK && options->min_ttl_s != OPTION_UNSET)
-        return check_promise(r, options->min_ttl_s, &r->error);
+    if (result == RESULT_OK && is_promise)
+        return check_promise(r, least_s, &r->error);
     /* (RESULT_USAGE: it is another host's by now.) */
     if (result == RESULT_OK || result == RESULT_INTERRUPTED || result == RESULT_USAGE ||
-        !old_will_do || r->outcome.spent || profile_ttl_s(&r->profile, clock_epoch_s()) == 0)
+        r->outcome.spent || profile_ttl_s(&r->profile, clock_epoch_s()) <= least_s)
         return result;
     msg_warn("%s: using the old token, which still lasts", r->error.text);
     return RESULT_OK;
@@ -252,7 +252,7 @@ enum result command_fresh(const struct options *options, struct renew_wish *wish
     if (options->cached && !lasts)
         result = check_cached(r, is_promise);
     else if (!options->cached && (!lasts || in_doubt))
-        result = make_fresh(options, r, in_doubt || !is_promise);
+        result = make_fresh(options, r);
     else
         msg_verbose("%s: keep the token: it lasts %s", r->cache.name,
                     command_expiry(&r->profile, expiry));
