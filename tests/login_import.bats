@@ -87,6 +87,25 @@ teardown() { test_teardown; }
     assert_requests 0
 }
 
+@test "a password file that comes with a token is looked at as with a login" {
+    printf '%s\n' "$PW" >"$HOME/pw"
+    chmod 644 "$HOME/pw"
+    cd "$HOME" || return
+    try login --token-stdin --password-file pw -e "$EMAIL" <<<abc.def
+    assert_done
+    assert_stderr_has "others can read the password file: chmod 600 'pw'"
+    assert_equal "$(cached .password_file)" "$HOME/pw"
+    assert_no_secret
+    try login --token-stdin --forget-source --password-file <(echo "$PW") -e "$EMAIL" <<<abc.ghi
+    assert_done
+    assert_equal "$(cached .password_file)" null
+    try login --token-stdin --password-file none -e "$EMAIL" <<<abc.jkl
+    assert_failed 7
+    assert_stderr_has "'none'"
+    assert_equal "$(cached_token)" abc.ghi
+    assert_requests 0
+}
+
 @test "a profile with a token command is renewed by it, and by nothing else" {
     local now=$EPOCHSECONDS left old new
     new="$(jwt "{\"iat\":$now,\"exp\":$((now + 3600))}")"

@@ -69,30 +69,25 @@ static enum result find_email(struct login *login)
     return RESULT_OK;
 }
 
-/* Cron starts elsewhere: what is remembered must not depend on where login was called. */
-static enum result remember_file(struct login *login, const char *path)
-{
-    login->wish.password_file = login->password_file = process_absolute_path(path);
-    if (login->password_file == NULL)
-        return error_set(&login->r.error, RESULT_LOCAL,
-                         "cannot tell where the password file '%s' is: give its whole path", path);
-    return RESULT_OK;
-}
-
-static enum result read_password_file(struct login *login, const char *path)
+/* What a shell's <(...) gives cannot be read again, and /dev/stdin is another's then. Of the others
+ * the whole path is remembered: cron starts elsewhere. */
+static enum result read_password_file(struct login *login, const char *path,
+                                      struct buffer *password)
 {
     struct source_file file;
 
-    if (source_read_file(path, login->r.deadline_ms, &login->secret, &file, &login->r.error) !=
-        RESULT_OK)
+    if (source_read_file(path, login->r.deadline_ms, password, &file, &login->r.error) != RESULT_OK)
         return login->r.error.result;
     if (file.exposed)
         msg_warn("others can read the password file: chmod 600 '%s'", path);
-    /* What a shell's <(...) gives cannot be read again, and /dev/stdin is another's then. */
-    if (file.regular && strcmp(path, "/dev/stdin") != 0 && strncmp(path, "/dev/fd/", 8) != 0 &&
-        strncmp(path, "/proc/", 6) != 0)
-        return remember_file(login, path);
-    return RESULT_OK;
+    if (!file.regular || strcmp(path, "/dev/stdin") == 0 || strncmp(path, "/dev/fd/", 8) == 0 ||
+        strncmp(path, "/proc/", 6) == 0)
+        return RESULT_OK;
+    login->wish.password_file = login->password_file = process_absolute_path(path);
+    if (login->password_file != NULL)
+        return RESULT_OK;
+    return error_set(&login->r.error, RESULT_LOCAL,
+                     "cannot tell where the password file '%s' is: give its whole path", path);
 }
 
 /* A remembered source is another's if the account or the host is another. */
@@ -151,7 +146,7 @@ static enum result choose_password(struct login *login)
         result = source_read(STDIN_FILENO, SOURCE_LINE, what, login->r.deadline_ms, &login->secret,
                              &login->r.error);
     } else if (o->password_file != NULL) {
-        return read_password_file(login, o->password_file);
+        return read_password_file(login, o->password_file, &login->secret);
     } else if (o->password_command != NULL) {
         login->wish.password_command = o->password_command;
         what = "the output of the password command";
@@ -172,6 +167,8 @@ static enum result choose_password(struct login *login)
 /* command: NULL for stdin. */
 static enum result find_token(struct login *login, const char *command)
 {
+    AT_END(buffer_clear) struct buffer password = BUFFER(PASSWORD_LENGTH_MAX);
+    const char *password_file = login->options->password_file;
     struct error *error = &login->r.error;
     enum result result;
 
@@ -180,8 +177,7 @@ static enum result find_token(struct login *login, const char *command)
     login->wish.email = login->options->email;
     login->wish.password_command = login->options->password_command;
     login->wish.token_command = login->token_command = mem_copy(command);
-    if (login->options->password_file != NULL &&
-        remember_file(login, login->options->password_file) != RESULT_OK)
+    if (password_file != NULL && read_password_file(login, password_file, &password) != RESULT_OK)
         return error->result;
     if (command == NULL)
         return command_read_token(&login->r, &login->secret);
@@ -273,10 +269,8 @@ int cmd_login(const struct options *options)
         token_command = login.r.profile.token_command;
     if (result == RESULT_OK && (options->token_stdin || token_command != NULL)) {
         result = find_token(&login, options->token_stdin ? NULL : token_command);
-    } else if (result == RESULT_OK) {
-        result = find_email(&login);
-        if (result == RESULT_OK)
-            result = choose_password(&login);
+    } else if (result == RESULT_OK && (result = find_email(&login)) == RESULT_OK) {
+        result = choose_password(&login);
     }
     code = result == RESULT_OK ? log_in_or_import(&login) : command_fail(&login.r.error);
     renew_end(&login.r);
