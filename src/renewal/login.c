@@ -44,13 +44,19 @@ void login_take_account(struct renewal *r)
     mem_replace(&p->api_url, api_url);
 }
 
-/* The remembered password, unless an earlier call of this renewal has it already. */
+/* The remembered password, unless an earlier call of this renewal has it already; and not where it
+ * was refused, dropped or made another account's meanwhile: the profile was read again. */
 static enum result remembered_password(struct renewal *r)
 {
     const struct profile *p = &r->profile;
     struct source_file file = {0};
     enum result result;
 
+    if (!profile_has_source(p) || p->token_command != NULL ||
+        !profile_is_of(p, r->wish->email, profile_api_url(p, r->wish->api_url))) {
+        error_set(&r->error, RESULT_REFUSED, "no password");
+        return advice_append_login(&r->error, r->cache.name, r->cache.path, p);
+    }
     if (r->password.len > 0)
         return RESULT_OK;
     if (p->password_command != NULL) {

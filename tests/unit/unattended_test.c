@@ -459,3 +459,35 @@ TEST(a_password_that_another_process_was_refused_meanwhile_is_not_sent)
     expect_text("the remembered password was refused");
     tear_down();
 }
+
+static void let_theirs_be_dropped(void)
+{
+    cache_token("old-token", now + 1000, "");
+}
+
+static void let_it_be_anothers(void)
+{
+    put(at("default.json"), "{\"version\":1,\"api_url\":\"" URL "\",\"email\":\"you@example.com\","
+                            "\"access_token\":\"x\",\"password_command\":\"echo yours\"}");
+}
+
+TEST(nor_by_a_login_that_waited)
+{
+    void (*const meanwhile[])(void) = {let_theirs_be_refused, let_theirs_be_dropped,
+                                       let_it_be_anothers};
+
+    for (size_t i = 0; i < sizeof meanwhile / sizeof meanwhile[0]; i++) {
+        set_up();
+        cache_with_source("echo secret");
+        wish.goal = RENEW_GOAL_LOGIN;
+        wish.email = "me@example.com";
+        begin();
+        expect_login(LOGIN_BODY);
+        answer_after(429, "", 2);
+        at_pause = meanwhile[i];
+        expect_done(RESULT_REFUSED, 1);
+        expect_text(i == 0 ? "no password; the remembered password was refused"
+                           : "no password: run servetel-auth login");
+        tear_down();
+    }
+}
