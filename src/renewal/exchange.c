@@ -68,21 +68,23 @@ static bool other_form_may_do(const struct renewal *r, const struct api_answer *
 }
 
 /* The other form. If both are refused, the first answer that is not about the form is the one to
- * tell (of a 500 nobody knows what it is about), and to act upon. */
+ * tell, and to act upon; a 500 is about the form where the first is known to have worked. */
 static enum result ask_in_other_form(struct renewal *r, struct api_answer *answer)
 {
     struct error first = r->error;
     bool was_unparsed = answer->unparsed;
     long status = answer->status;
     enum result result;
+    bool both_refused;
 
     r->scheme = other_form(r->scheme);
     msg_verbose("%s: %s: trying the %s form of the header", r->cache.name, r->error.text,
                 r->scheme);
     api_answer_clear(answer);
     result = ask(r, answer);
-    if (result != RESULT_REFUSED || was_unparsed ||
-        (answer->blacklisted && first.result != RESULT_REFUSED))
+    both_refused = result == RESULT_REFUSED ||
+                   (answer->status == 500 && r->profile.auth_scheme != NULL);
+    if (!both_refused || was_unparsed || (answer->blacklisted && first.result != RESULT_REFUSED))
         return result;
     r->error = first;
     answer->status = status;

@@ -525,6 +525,28 @@ TEST(a_500_before_a_refusal_in_the_other_form_is_told)
     tear_down();
 }
 
+/* Not if that form is the one that has worked: the 500 is about the other. */
+TEST(a_500_after_a_refusal_in_the_known_form_is_not_told)
+{
+    struct profile profile;
+
+    set_up();
+    cache_token("old-token", now + 1000, ",\"auth_scheme\":\"raw\"");
+    begin();
+    expect_refresh("old-token");
+    answer(401, "{\"message\":\"Token has expired and can no longer be refreshed\"}");
+    expect_refresh("Bearer old-token");
+    answer(500, "{\"message\":\"Server Error\"}");
+    expect_done(RESULT_REFUSED, 2);
+    expect_text("can no longer be refreshed");
+    profile = cached();
+    CHECK(profile.refused_at != 0);
+    CHECK_STR(profile.auth_scheme, "raw");
+    CHECK(!cache_token_is_in_doubt(&r.cache, "old-token", 0));
+    profile_clear(&profile);
+    tear_down();
+}
+
 /* No form of the header has to do with that. */
 TEST(a_blacklisted_token_is_one_whatever_the_first_form_was_answered)
 {
