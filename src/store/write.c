@@ -63,11 +63,7 @@ static enum result make_temp(struct cache *cache, struct error *error)
     for (int i = 0; i < TEMPS_MAX && result == RESULT_TEMPORARY; i++) {
         mem_free(cache->temp_path);
         cache->temp_path = temp_path(cache, i);
-        result = remove_dead(cache->temp_path, error);
-        if (result == RESULT_LOCAL)
-            return result;
-        if (result == RESULT_OK)
-            result = lock_file(cache->temp_path, O_CREAT | O_EXCL, &cache->temp_fd, error);
+        result = lock_file(cache->temp_path, O_CREAT | O_EXCL, &cache->temp_fd, error);
     }
     return result == RESULT_OK ? RESULT_OK : give_up(cache, "write", error);
 }
@@ -113,7 +109,7 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
     if (cache->dir_fd < 0)
         return error_set(error, RESULT_LOCAL, "cannot open '%s': %s", cache->dir_path,
                          strerror(errno));
-    if (make_temp(cache, error) != RESULT_OK)
+    if (sweep_temps(cache, error) != RESULT_OK || make_temp(cache, error) != RESULT_OK)
         return error->result;
     return fd_write_at(cache->temp_fd, zeros, size, 0) == 0 ? RESULT_OK
                                                             : give_up(cache, "write", error);
@@ -124,7 +120,7 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
 enum result cache_write(struct cache *cache, const char *text, bool *stored, struct error *error)
 {
     size_t len = strlen(text);
-    struct stat st, there;
+    struct stat st = {0}, there;
     int failed = 0;
 
     *stored = false;
@@ -150,14 +146,14 @@ enum result cache_write(struct cache *cache, const char *text, bool *stored, str
     cache->temp_fd = -1;
     if (FD_RETRY(fsync(cache->dir_fd)) < 0)
         failed = errno;
+    if (failed != 0)
+        return error_set(error, RESULT_LOCAL, "'%s' is written, but perhaps not to the disk: %s",
+                         cache->path, strerror(failed));
     if (stat(cache->path, &there) < 0 || there.st_ino != st.st_ino || there.st_dev != st.st_dev)
         return error_set(error, RESULT_LOCAL,
                          "the new token is written, but '%s' is another file now: it or its "
                          "directory was moved or replaced meanwhile",
                          cache->path);
-    if (failed != 0)
-        return error_set(error, RESULT_LOCAL, "'%s' is written, but perhaps not to the disk: %s",
-                         cache->path, strerror(failed));
     return RESULT_OK;
 }
 

@@ -94,7 +94,9 @@ TEST(what_the_dead_left_behind_is_replaced)
     set_up();
     open_cache();
     put_bytes(TEMP, "an old, longer secret", 21, 0644);
+    put(at(".default.json.7.tmp"), "a secret");
     lock_and_prepare(4);
+    CHECK(!exists(at(".default.json.7.tmp")));
     CHECK_INT(mode_of(TEMP), 0600);
     CHECK(strstr(get(TEMP), "secret") == NULL);
     CHECK_INT(cache_write(&cache, "new", &stored, &error), RESULT_OK);
