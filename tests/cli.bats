@@ -120,6 +120,8 @@ refresh --all --file x:--all --file
 refresh --all --print:--all --print
 refresh --print --json:--print --json
 refresh --jobs 4:--jobs --all
+refresh --dry-run --print:--dry-run --print
+refresh --dry-run --rejected-stdin:--dry-run --rejected-stdin
 logout --all -p work:--all --profile
 logout --all --file x:--all --file
 schedule cron --all -p work:--all --profile

@@ -257,6 +257,19 @@ spent_token() {
     assert_endpoints 'refresh refresh refresh refresh'
 }
 
+@test "nor is it while another process has the lock, whatever --complain-below bears" {
+    with_token
+    hold_lock .servetel-auth/default.lock
+    reject_cached --print --timeout 1s --complain-below 1m
+    assert_failed 5
+    assert_stdout_empty
+    assert_stderr_has 'holds its lock'
+    reject another-token --print --timeout 1s --complain-below 1m # the cached one is good
+    assert_done
+    assert_stdout "$OLD"
+    assert_requests 0
+}
+
 @test "a refused password is not sent for the next worker's 401" {
     with_source '.password_command = "echo stale"'
     reject "$(spent_token)" --print
@@ -354,7 +367,8 @@ spent_token() {
     server_issue '{"ttl":7200}' >published
     server_script refresh '{"status":502}'
     reject "$(cat published)" --adopt 'cat published' --print
-    assert_status 5
+    assert_failed 5
+    assert_stdout_empty
     assert_equal "$(cached_token)" "$(cat published)"
     assert_out_of_use
     reject "$(cat published)" --adopt 'cat published' --on-change 'cat >published' --json

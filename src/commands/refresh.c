@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/msg.h"
+#include "base/signals.h"
 #include "commands/command.h"
 #include "commands/token_file.h"
 #include "input/child.h"
@@ -15,8 +16,6 @@ static struct renew_wish refresh_wish(const struct options *options)
 {
     struct renew_wish wish = command_wish(options);
 
-    if (options->all)
-        wish.api_url = NULL; /* each profile has its own */
     if (options->min_ttl_s != OPTION_UNSET)
         wish.keep_above_s = options->min_ttl_s;
     wish.on_change = options->on_change;
@@ -42,7 +41,8 @@ static const struct {
 static bool is_bearable(const struct options *options, const struct renewal *r)
 {
     return r->error.result == RESULT_TEMPORARY && options->complain_below_s != OPTION_UNSET &&
-           profile_ttl_s(&r->profile, clock_epoch_s()) > options->complain_below_s;
+           profile_ttl_s(&r->profile, clock_epoch_s()) > options->complain_below_s &&
+           !text_is(r->wish->rejected, r->profile.token);
 }
 
 static struct cJSON *refresh_json(const struct renewal *r, enum result result)
@@ -113,8 +113,11 @@ static int refresh_one(const struct options *options)
     result = tell_outcome(options, &r, result);
     if (options->json)
         printed = command_print_json(refresh_json(&r, result));
-    /* A token that is stored is printed, even if the hook failed or the disk is unsure. */
-    else if (options->print && (result == RESULT_OK || r.outcome.stored))
+    /* A token that is stored is printed, even if the hook failed or the disk is unsure; but not one
+     * that was adopted and is of no use. */
+    else if (options->print &&
+             (result == RESULT_OK ||
+              (r.outcome.stored && profile_ttl_s(&r.profile, clock_epoch_s()) > 0)))
         printed = command_print(r.profile.token);
     if (!options->dry_run)
         token_file_sweep(&r.cache);
@@ -181,7 +184,7 @@ static int finish_all(struct all *all, const char *error)
     json_set_integer(total, "failed", (int64_t)all->failed);
     json_set_integer(total, "interrupted", (int64_t)interrupted);
     json_set_item(all->json, "total", total);
-    command_json_result(all->json, all->worst, error);
+    command_json_result(all->json, signals_caught() ? RESULT_INTERRUPTED : all->worst, error);
     if (all->options->json)
         printed = command_print_json(all->json);
     else
@@ -240,8 +243,8 @@ int cmd_refresh(const struct options *options)
 {
     if (options->all && (options->print || options->api_url_is_flag || options->rejected_stdin))
         return command_misuse("--all goes with none of --print, --api-url and --rejected-stdin");
-    if (options->rejected_stdin && options->dry_run)
-        return command_misuse("--rejected-stdin does not go with --dry-run");
+    if (options->dry_run && (options->rejected_stdin || options->print))
+        return command_misuse("--dry-run goes with neither --rejected-stdin nor --print");
     if (options->print && options->json)
         return command_misuse("give only one of --print and --json");
     if (options->jobs != OPTION_UNSET && !options->all)

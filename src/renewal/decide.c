@@ -57,9 +57,7 @@ static enum renew_plan decide_login(const struct profile *profile, const struct 
     bool waits = !imports && !wish->password_was_typed && decide_pause_s(profile, now) > 0 &&
                  profile_is_of(profile, wish->email, profile_api_url(profile, wish->api_url));
 
-    *why = waits     ? "the service asked to be left alone for a while"
-           : imports ? "a token was given"
-                     : "a login is wanted";
+    *why = "a login is wanted"; /* not told: a person has asked for it */
     return waits ? RENEW_PLAN_WAIT : imports ? RENEW_PLAN_IMPORT : RENEW_PLAN_LOG_IN;
 }
 

@@ -112,7 +112,7 @@ enum result foreign_fetch(struct renewal *r)
     /* Of the end of an opaque token nobody knows: then what is printed now counts. */
     newer = is_newer(p, r->printed.data) ||
             (p->expires_at == TOKEN_NO_EXPIRY && strcmp(r->printed.data, p->token) != 0);
-    newer = newer && !step_is_rejected(r, r->printed.data);
+    newer = newer && !text_is(r->wish->rejected, r->printed.data);
     if (newer && (!claims.has_exp || claims.exp > now))
         take_foreign(r, RENEW_RENEWED, r->printed.data);
     else if (r->wish->keep_above_s >= 0 || old_ttl_s == 0 ||

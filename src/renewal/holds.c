@@ -16,8 +16,7 @@ struct hold {
 /* Of all of them: it is held for a moment. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* That host's, which is made if there is none. It holds until then if that is later: to when. */
-static int64_t hold_until(struct holds *holds, const char *api_url, int64_t until_ms)
+int64_t holds_note(struct holds *holds, const char *api_url, int64_t until_ms)
 {
     struct hold *hold;
 
@@ -37,14 +36,9 @@ static int64_t hold_until(struct holds *holds, const char *api_url, int64_t unti
     return until_ms;
 }
 
-void holds_note(struct holds *holds, const char *api_url, int64_t until_ms)
-{
-    hold_until(holds, api_url, until_ms);
-}
-
 int64_t holds_left_ms(struct holds *holds, const char *api_url)
 {
-    int64_t left_ms = hold_until(holds, api_url, 0) - clock_monotonic_ms();
+    int64_t left_ms = holds_note(holds, api_url, 0) - clock_monotonic_ms();
 
     return left_ms < 0 ? 0 : left_ms;
 }

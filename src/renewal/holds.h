@@ -9,8 +9,8 @@ struct holds {
     struct hold *last;
 };
 
-/* until_ms: monotonic. */
-void holds_note(struct holds *holds, const char *api_url, int64_t until_ms);
+/* Until when (monotonic) it holds by now: no less than until_ms. */
+int64_t holds_note(struct holds *holds, const char *api_url, int64_t until_ms);
 /* How long nothing is to be sent there from now on, 0 if it may be. */
 int64_t holds_left_ms(struct holds *holds, const char *api_url);
 void holds_clear(struct holds *holds);

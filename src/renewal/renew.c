@@ -24,7 +24,7 @@ static bool was_renewed_by_another(const struct renewal *r)
     const char *token = r->profile.token;
 
     return r->wish->goal == RENEW_GOAL_FRESH && token != NULL && !text_is(r->seen_token, token) &&
-           !step_is_rejected(r, token) && profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
+           !text_is(r->wish->rejected, token) && profile_ttl_s(&r->profile, clock_epoch_s()) > 0;
 }
 
 /* A token command's token spends nothing: whoever it is for can do without the file. */
@@ -137,9 +137,11 @@ enum result renew_note(struct renewal *r, enum result result)
     struct error before = r->error;
     bool stored;
 
-    if (!r->learnt || !r->cache.locked || r->no_file_why != NULL || r->profile.json == NULL ||
-        cache_changed(&r->cache) || !profile_is_of(&r->profile, r->wish->email, api_url))
+    if (!r->learnt || !r->cache.locked || r->no_file_why != NULL ||
+        (r->profile.json == NULL && !r->outcome.stored) || cache_changed(&r->cache) ||
+        !profile_is_of(&r->profile, r->wish->email, api_url))
         return result;
+    r->learnt = false;
     if ((r->cache.temp_fd >= 0 || renew_prepare(r) == RESULT_OK) &&
         write_profile(r, &stored, &r->error) == RESULT_OK) {
         if (r->profile.refused_at != 0)
@@ -203,16 +205,10 @@ static enum result exchange_or_log_in(struct renewal *r)
 
 static enum result obtain(struct renewal *r, enum renew_plan plan)
 {
-    switch (plan) {
-    case RENEW_PLAN_IMPORT:
-        return foreign_import(r);
-    case RENEW_PLAN_COMMAND:
-        return foreign_fetch(r);
-    case RENEW_PLAN_LOG_IN:
-        return log_in(r);
-    default:
-        return exchange_or_log_in(r);
-    }
+    return plan == RENEW_PLAN_IMPORT    ? foreign_import(r)
+           : plan == RENEW_PLAN_COMMAND ? foreign_fetch(r)
+           : plan == RENEW_PLAN_LOG_IN  ? log_in(r)
+                                        : exchange_or_log_in(r);
 }
 
 static enum result go(struct renewal *r)
@@ -274,8 +270,6 @@ enum result renew_wait(struct renewal *r)
 void renew_begin(struct renewal *r, const struct renew_wish *wish, const char *profile,
                  const char *file)
 {
-    enum result result;
-
     memset(r, 0, sizeof *r);
     r->wish = wish;
     r->profile = PROFILE_NONE;
@@ -287,10 +281,9 @@ void renew_begin(struct renewal *r, const struct renew_wish *wish, const char *p
         wish->goal != RENEW_GOAL_FRESH)
         return;
     /* Without a token nothing is made or locked: no directory, no litter. */
-    result = cache_read(&r->cache, &r->profile, &r->error);
-    if (result == RESULT_OK)
+    if (cache_read(&r->cache, &r->profile, &r->error) == RESULT_OK)
         r->seen_token = mem_copy(r->profile.token);
-    else if (result == RESULT_NO_TOKEN && wish->adopt != NULL)
+    else if (r->error.result == RESULT_NO_TOKEN && wish->adopt != NULL)
         r->error.result = RESULT_OK;
 }
 

@@ -188,14 +188,9 @@ void step_take(struct renewal *r, enum renew_action action, const struct api_ans
     r->outcome.spent = true;
 }
 
-bool step_is_rejected(const struct renewal *r, const char *token)
-{
-    return text_is(r->wish->rejected, token);
-}
-
 void step_mark_rejected(struct renewal *r)
 {
-    if (!step_is_rejected(r, r->profile.token) || r->profile.blacklisted_at != 0)
+    if (!text_is(r->wish->rejected, r->profile.token) || r->profile.blacklisted_at != 0)
         return;
     r->profile.blacklisted_at = clock_epoch_s();
     r->learnt = true;

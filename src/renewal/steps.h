@@ -59,6 +59,5 @@ enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now) MUST
 
 /* A new token: from here on the old one is no longer good. */
 void step_take(struct renewal *r, enum renew_action action, const struct api_answer *answer);
-/* Whether the caller says that the API refused this one, and what that means for the cached one. */
-bool step_is_rejected(const struct renewal *r, const char *token);
+/* If the caller says that the API refused the cached token, that is out of use. */
 void step_mark_rejected(struct renewal *r);

@@ -419,6 +419,44 @@ TEST(a_password_that_is_refused_after_an_adoption_is_remembered_so)
     tear_down();
 }
 
+TEST(so_is_what_was_learnt_where_there_was_no_file)
+{
+    struct profile profile;
+
+    set_up();
+    adopted = jwt_until(2000);
+    wish_adopt_token(adopted);
+    wish.api_url = URL;
+    begin();
+    expect_refresh(adopted);
+    answer(401, BLACKLISTED_BODY);
+    expect_done(RESULT_REFUSED, 1);
+    profile = cached();
+    CHECK_STR(profile.token, adopted);
+    CHECK(profile.refused_at != 0 && profile.blacklisted_at != 0);
+    profile_clear(&profile);
+    mem_free(adopted);
+    tear_down();
+}
+
+TEST(that_it_cannot_be_noted_is_said_once)
+{
+#ifdef COVERAGE
+    SKIP("no file may grow here, and the counts of what ran are written to one");
+#endif
+    set_up();
+    cache_token("old-token", now + 1000, ",\"publication\":\"done\"");
+    wish_adopt("true");
+    wish.keep_above_s = 1;
+    begin();
+    start();
+    make_unwritable();
+    expect_done(RESULT_LOCAL, 0);
+    expect_text("cannot write");
+    CHECK(strstr(r.error.text, "after: ") == NULL);
+    tear_down();
+}
+
 TEST(without_the_shared_token_nothing_is_sent)
 {
     static const struct {
