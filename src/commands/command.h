@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands, and what several of them share: from options to a renewal, from a result to stdout
- * and an exit code. Commands are the only writers to stdout, and they print once. */
+ * and an exit code. Commands are the only writers to stdout, whole lines each time. */
 #pragma once
 
 #include "commands/options.h"

@@ -120,7 +120,9 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
 {
     const char *body = transfer->request->json != NULL ? transfer->request->json : "";
     bool plain = url_is_plain_http(transfer->request->url);
-    long connect_ms = timeout_ms < CONNECT_TIMEOUT_MS ? (long)timeout_ms : CONNECT_TIMEOUT_MS;
+    long connect_ms = timeout_ms < 1                    ? 1 /* loading libcurl took the rest */
+                      : timeout_ms < CONNECT_TIMEOUT_MS ? (long)timeout_ms
+                                                        : CONNECT_TIMEOUT_MS;
 
     SET_OPTION(transfer, CURLOPT_URL, transfer->request->url);
     SET_OPTION(transfer, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");

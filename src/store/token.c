@@ -38,6 +38,7 @@ enum result token_clean(struct buffer *text, const char *what, struct error *err
     memmove(text->data, from, len);
     mem_wipe(text->data + len, text->len - len);
     text->len = len;
+    text->data[len] = '\0';
     if (strstr(text->data, "***") != NULL)
         return error_set(error, RESULT_USAGE, "%s is masked (***): give the whole token", what);
     if (!token_is_valid(text->data) || has_nul)
