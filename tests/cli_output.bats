@@ -210,6 +210,27 @@ schedule systemd
 EOT
 }
 
+has_another_token() { [ "$(cached_token)" != "$1" ]; }
+
+@test "a signal ends what nobody reads" {
+    local old out="$BATS_TEST_TMPDIR/out"
+    login
+    old="$(cached_token)"
+    mkfifo "$out"
+    exec 8<>"$out"
+    dd if=/dev/zero bs=4096 count=16 >&8 2>"$BATS_TEST_TMPDIR/dd"
+    # shellcheck disable=SC2016 # the inner shell's
+    background sh -c 'exec servetel-auth refresh --print >"$0"' "$out"
+    retry_until 20 has_another_token "$old"
+    kill -TERM "$BG_PID"
+    retry_until 20 is_gone "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_status 143
+    assert_equal "$(cat "$BG_ERR")" "$(grep -v stdout "$BG_ERR")"
+    exec 8>&-
+}
+
 @test "a new token that cannot be printed is 7, and stored" {
     local spoil old
     capture full_stdout servetel-auth login -e "$EMAIL" --password-stdin --print <<<"$PW"

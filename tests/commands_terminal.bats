@@ -76,9 +76,10 @@ child_is_gone() { retry_until 10 is_gone "$(cat child)"; }
 
 @test "^Z at a command stops the program for the shell, and fg goes on with both" {
     [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'valgrind passes over a SIGTSTP that a program sends to itself'
-    on_terminal --timeout 60 'expect:pin of ' 'type:\x1a' stopped continue 'type:correct horse\n' -- \
+    on_terminal --timeout 60 'expect:pin of ' 'type:\x1a' stopped continue silent 'type:correct horse\n' -- \
         servetel-auth login -e "$EMAIL" --password-command "$ASKS"
     assert_done
+    [[ "$output" != *horse* ]] || fail_with_run 'the password is on the screen'
     token_works "$(cached_token)"
 }
 

@@ -166,14 +166,14 @@ catches_term() {
 
 @test "a password file that others can read is warned about, with the chmod that mends it" {
     local file
-    file="$(password_file "pass word")"
+    file="$(password_file "pass word it's")"
     chmod 644 "$file"
     try login -e "$EMAIL" --password-file "$file"
     assert_done
     assert_stdout_empty
     assert_stderr_has warning
     assert_stderr_has chmod
-    eval "$(grep -o "chmod [^:;]*" <<<"$stderr")" # what it says can be pasted
+    eval "$(grep -o "chmod .*" <<<"$stderr")" # what it says can be pasted
     assert_equal "$(mode_of "$file")" 600
     try login
     assert_done
@@ -307,6 +307,23 @@ catches_term() {
         expect:assword echo:off 'type:correct horse\n' -- servetel-auth login -e "$EMAIL"
     assert_done
     assert_equal "$(sent_password)" 'correct horse.'
+}
+
+@test "where no shell could continue it, ^Z at the prompt asks again" {
+    [ -n "$(type -P script)" ] || skip 'there is no script(1)'
+    on_terminal expect:assword 'type:half\x1a' expect:assword 'type:correct horse\n' -- \
+        script -qec "servetel-auth login -e '$EMAIL'" /dev/null
+    assert_status 0
+    assert_equal "$(sent_password)" 'correct horse.'
+}
+
+@test "a prompt that is stopped by ^Z can be ended" {
+    # shellcheck disable=SC2016 # the inner shell's
+    local ended='for i in $(seq 200); do case $(ps -o stat= -p "$PROGRAM") in Z*) exit ;; esac; sleep 0.05; done; exit 1'
+    on_terminal --timeout 30 expect:assword echo:off 'type:\x1a' stopped restored signal:TERM signal:CONT \
+        "run:$ended" continue -- servetel-auth login -e "$EMAIL"
+    assert_status 143
+    assert_requests 0
 }
 
 @test "time at the prompt does not count towards --timeout" {

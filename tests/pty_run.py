@@ -8,8 +8,10 @@ The steps, in order:
   expect:TEXT   waits until TEXT has appeared on the screen, after what the last expect found
   type:TEXT     types it; \\n is Return, \\x03 ^C, \\x1a ^Z, and so on
   echo:off|on   the terminal's echo must be so now
+  silent        waits until the echo is off
   restored      the terminal's settings must be those from before the program now
-  run:COMMAND   runs sh -c COMMAND elsewhere, and waits for it; its failure is this step's
+  run:COMMAND   runs sh -c COMMAND elsewhere, PROGRAM being the program's pid, and waits for it; its failure is
+                this step's
   signal:NAME   sends the program a signal: TERM, HUP, ...
   stopped       waits until the program is stopped, and takes the terminal back
   continue      what a shell's fg does
@@ -140,11 +142,14 @@ class Player:
         elif name == "echo":
             if bool(self.settings()[3] & termios.ECHO) != (value == "on"):
                 raise StepFailed("echo is not %s" % value)
+        elif name == "silent":
+            self.wait_for(lambda: not self.settings()[3] & termios.ECHO)
         elif name == "restored":
             if self.settings() != self.before:
                 raise StepFailed("the terminal's settings are not those from before")
         elif name == "run":
-            if subprocess.run(["sh", "-c", value], stdin=subprocess.DEVNULL).returncode:
+            environment = dict(os.environ, PROGRAM=str(self.pid))
+            if subprocess.run(["sh", "-c", value], stdin=subprocess.DEVNULL, env=environment).returncode:
                 raise StepFailed("failed: %s" % value)
         elif name == "signal":
             os.kill(self.pid, getattr(signal, "SIG" + value))

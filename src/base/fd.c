@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/signals.h"
+
 int fd_open(const char *path, int flags)
 {
     return (int)FD_RETRY(open(path, flags | O_CLOEXEC, 0600));
@@ -30,8 +32,11 @@ int fd_write_at(int fd, const void *bytes, size_t len, off_t offset)
     const char *from = bytes;
 
     while (len > 0) {
-        ssize_t done = FD_RETRY(offset < 0 ? write(fd, from, len) : pwrite(fd, from, len, offset));
+        ssize_t done = offset < 0 ? write(fd, from, len) : pwrite(fd, from, len, offset);
 
+        /* What nobody reads (a pipe, a terminal that was stopped) must not outlast a signal. */
+        if (done < 0 && errno == EINTR && (offset >= 0 || !signals_caught()))
+            continue;
         if (done < 0)
             return -1;
         from += done;

@@ -32,7 +32,8 @@ int command_write(struct buffer *text)
     int code = 0;
 
     if (fd_write(STDOUT_FILENO, text->data, text->len) < 0) {
-        msg_error("cannot write to stdout: %s", strerror(errno));
+        if (errno != EINTR) /* of a signal, of which main() dies */
+            msg_error("cannot write to stdout: %s", strerror(errno));
         code = result_exit_code(RESULT_LOCAL);
     }
     buffer_clear(text);
@@ -145,6 +146,13 @@ int command_print_json(struct cJSON *json)
     return command_print(line);
 }
 
+void command_warn_exposed(const char *password_file)
+{
+    OWNED char *word = text_shell_word(password_file);
+
+    msg_warn("others can read the password file: chmod 600 %s", word);
+}
+
 void command_warn(const struct renewal *renewal)
 {
     const struct profile *profile = &renewal->profile;
@@ -152,7 +160,7 @@ void command_warn(const struct renewal *renewal)
     const char *password = profile_password_text(profile, clock_epoch_s(), text);
 
     if (renewal->outcome.exposed_file && profile->password_file != NULL)
-        msg_warn("others can read the password file: chmod 600 '%s'", profile->password_file);
+        command_warn_exposed(profile->password_file);
     if (password != NULL)
         msg_warn("the password of '%s' %s: change it and log in again", renewal->cache.name,
                  password);

@@ -57,6 +57,7 @@ char *command_json_line(struct cJSON *json);
 int command_print_json(struct cJSON *json);
 /* What a person should hear of once: a password file that others can read, a password that ends. */
 void command_warn(const struct renewal *renewal);
+void command_warn_exposed(const char *password_file);
 
 /* A token that lasts, in r->profile: at least --min-ttl if that was given, else what is usual;
  * renewed first if it must. Fills *wish, and begins *r: renew_end() it in any case. */

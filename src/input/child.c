@@ -138,7 +138,7 @@ static enum result start(struct running *running, const struct child *child, str
         fcntl(out[1], F_SETFL, 0);
     if (in[0] >= 0 && (!wants_output || out[0] >= 0)) {
         lend_terminal(&running->terminal);
-        running->pid = fork();
+        running->pid = signals_fork();
         if (running->pid == 0)
             become_shell(running, merged, in[0], wants_output ? out[1] : STDERR_FILENO);
         if (running->pid > 0)
@@ -201,13 +201,17 @@ static void drain(struct running *running)
  * well, where there is a shell that sees it. */
 static void resume(struct running *running)
 {
-    bool typed = WSTOPSIG(running->status) == SIGTSTP;
+    bool typed = WSTOPSIG(running->status) == SIGTSTP, was_lent = running->terminal.lent;
+    struct termios own; /* the command's: it may have turned the echo off */
 
+    was_lent = was_lent && tcgetattr(running->terminal.fd, &own) == 0;
     take_terminal_back(&running->terminal, running->pid);
     if (typed || (!lent && tcgetpgrp(running->terminal.fd) != getpgrp()))
         kill(0, SIGTSTP);
     lend_terminal(&running->terminal);
     put_into_group(running, running->pid);
+    if (was_lent && running->terminal.lent)
+        set_foreground(running->terminal.fd, running->pid, &own);
     kill(-running->pid, SIGCONT);
 }
 
@@ -259,7 +263,9 @@ static void end(struct running *running)
 {
     if (running->pid > 0) {
         kill(-running->pid, SIGKILL);
-        FD_RETRY(waitpid(running->pid, &running->status, 0));
+        /* What cannot be killed, as sudo cannot, is not waited for. */
+        FD_RETRY(waitpid(running->pid, &running->status,
+                         kill(running->pid, SIGKILL) == 0 ? 0 : WNOHANG));
     }
     take_terminal_back(&running->terminal, running->pid);
     fd_close(&running->terminal.fd);

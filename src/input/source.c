@@ -170,7 +170,9 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
         if (suspended) {
             tcsetattr(tty, TCSAFLUSH, before);
             suspended = 0;
-            kill(getpid(), SIGSTOP);
+            signals_stop();
+            if (signals_caught())
+                continue;
             set_echo(tty, before, echo);
             buffer_clear(answer);
             write_prompt(tty, prompt);
@@ -206,7 +208,7 @@ enum result source_ask(const char *prompt, bool echo, struct buffer *answer, str
     set_echo(tty, &before, echo);
     write_prompt(tty, prompt);
     result = read_answer(tty, &before, prompt, echo, answer, error);
-    while (tcsetattr(tty, TCSAFLUSH, &before) < 0 && errno == EINTR)
+    while (tcgetpgrp(tty) == getpgrp() && tcsetattr(tty, TCSAFLUSH, &before) < 0 && errno == EINTR)
         continue;
     sigaction(SIGTSTP, &suspend_before, NULL);
     if (result == RESULT_INTERRUPTED && !echo)
