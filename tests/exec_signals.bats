@@ -89,18 +89,47 @@ cached_token_works() { token_works "$(cached_token)"; }
     assert_no_token_file
 }
 
+# stop_renewer: the one child that is not the program.
+stop_renewer() {
+    kill -STOP "$(ps -o pid= --ppid "$BG_PID" | grep -vw "$(cat started)")"
+}
+
 @test "a renewal that cannot be told to end is killed, and the program's status is told" {
+    local stopped
+    server_config '{"ttl":4}'
+    for stopped in '' yes; do
+        rm -f started
+        login
+        server_reset
+        server_config '{"ttl":4}'
+        server_script refresh '{"hang":true}'
+        background bash -c 'trap "" TERM; exec "$@"' - servetel-auth exec --keep-fresh -- sh -c "$WAITS"
+        retry_until 20 has_requests refresh 1
+        retry_until 20 test -e started
+        [ -z "$stopped" ] || stop_renewer
+        kill -s KILL "$(cat started)"
+        retry_until 40 is_gone "$BG_PID"
+        assert_ends 137
+        path="$(cat path)"
+        [ ! -e "$path" ]
+        [ ! -e "${path%.token}" ] # (the renewal's temporary file is for the next writer)
+    done
+}
+
+@test "what a killed keeper leaves is removed by the next, also while its renewal goes on" {
     server_config '{"ttl":4}'
     login
     server_script refresh '{"hang":true}'
-    background bash -c 'trap "" TERM; exec "$@"' - servetel-auth exec --keep-fresh -- sh -c "$WAITS"
+    keep_fresh sh -c "$WAITS"
     retry_until 20 has_requests refresh 1
-    kill -s KILL "$(cat started)"
-    retry_until 20 is_gone "$BG_PID"
-    assert_ends 137
+    kill -s KILL "$BG_PID"
+    wait "$BG_PID" || true
     path="$(cat path)"
-    [ ! -e "$path" ]
-    [ ! -e "${path%.token}" ] # (the renewal's temporary file is for the next writer)
+    [ -e "$path" ]
+    try refresh --timeout 1s
+    assert_failed 5 # the renewal has the profile's lock
+    [ ! -e "$path" ] && [ ! -e "${path%.token}" ]
+    kill "$(cat started)"
 }
 
 @test "a renewal that gets no answer holds up the end for two seconds at most" {

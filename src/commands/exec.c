@@ -29,7 +29,7 @@
 #define RETRY_MAX_MS 600000
 #define RETRIES_LEFT 4
 /* How long a renewer may take to end, and how often that is looked at. */
-#define RENEWER_END_MS 5000
+#define RENEWER_END_MS 10000
 #define RENEWER_LOOK_MS 10
 
 extern char **environ;
@@ -120,23 +120,22 @@ static _Noreturn void renew_apart(const struct keeper *k, const struct renew_wis
     enum result result;
     struct renewal r;
 
-    setpgid(0, 0); /* ^C is for the program; and whatever stops this, nobody would continue it */
-    signal(SIGTSTP, SIG_IGN);
-    signal(SIGTTIN, SIG_IGN);
-    signal(SIGTTOU, SIG_IGN);
+    setsid();                 /* the terminal and its ^C are the program's */
+    signal(SIGTERM, SIG_DFL); /* ours, whatever was ignored */
+    close(k->file.lock_fd);   /* the keeper's alone: it tells that it lives */
     renew_begin(&r, wish, command_profile(k->options), k->options->file);
     result = command_renew(k->options, &r, NULL);
     asked_s = decide_pause_s(&r.profile, clock_epoch_s());
     if (result != RESULT_OK && result != RESULT_INTERRUPTED)
         tell_failure(k, r.error.text, result, asked_s > pause_s ? asked_s : pause_s);
     renew_end(&r);
-    _exit((int)result);
+    process_end((int)result);
 }
 
 static void renewer_ended(struct keeper *k, enum result result)
 {
     k->renewer = 0;
-    if (result == RESULT_OK)
+    if (result == RESULT_OK || k->pause_ms == 0) /* another token came meanwhile */
         return;
     k->failed = true;
     /* Counted from now on, as it has said. */
@@ -218,7 +217,9 @@ static void look_at_cache(struct keeper *k)
         return;
     cache.last_seen = k->last_seen;
     if (cache_changed(&cache) && cache_read(&cache, &profile, &ignored) == RESULT_OK &&
-        profile.token != NULL) {
+        profile.token != NULL && profile_is_of(&profile, NULL, k->options->api_url)) {
+        if (k->last_seen.st_ino == 0)
+            k->retry_ms = 0; /* that it was away may be why a renewal failed */
         old = *k->profile;
         *k->profile = profile;
         profile = old;
