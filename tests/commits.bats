@@ -129,6 +129,10 @@ needs_attributes() {
         chattr "-$attribute" "$CACHE"
         assert_refused 'it is immutable: chattr -i -a'
     done
+    chattr +a "$DIR"
+    try refresh
+    chattr -a "$DIR"
+    assert_refused 'its directory is immutable: chattr -i -a'
     assert_requests 0
     assert_unchanged
     try refresh

@@ -48,6 +48,9 @@ static enum result open_lock(const char *path, int flags, int *fd, struct error 
         advice_append_owner(error, path);
     } else if (!S_ISREG(st.st_mode)) {
         error_set(error, RESULT_LOCAL, "the lock '%s' is not a regular file: remove it", path);
+    } else if (flags == O_CREAT && st.st_size > TOKEN_FINGERPRINT_SIZE - 1) {
+        error_set(error, RESULT_LOCAL,
+                  "the lock '%s' is another program's: name the cache otherwise", path);
     } else if (st.st_uid == geteuid() && (st.st_mode & 0777) != 0600 && fchmod(*fd, 0600) < 0) {
         error_set(error, RESULT_LOCAL, "cannot chmod the lock '%s': %s", path, strerror(errno));
     } else {

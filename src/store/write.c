@@ -70,21 +70,25 @@ static enum result make_temp(struct cache *cache, struct error *error)
 
 /* ---- before the request ---- */
 
-/* Whether a rename cannot replace it: a mount point, as of a single file in a container, or an
- * immutable file. Only Linux can tell without trying. */
-static const char *what_pins(const char *path)
+/* Whether a rename cannot replace it: a mount point, as of a single file in a container, or what is
+ * immutable, the directory too. Only Linux can tell without trying. */
+static const char *what_pins(const struct cache *cache)
 {
 #ifdef STATX_ATTR_MOUNT_ROOT
+    static const uint64_t fixed = STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
     struct statx st;
 
-    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st) < 0)
+    if (statx(AT_FDCWD, cache->dir_path, 0, STATX_BASIC_STATS, &st) == 0 &&
+        (st.stx_attributes & fixed) != 0)
+        return "its directory is immutable: chattr -i -a would let it be replaced";
+    if (statx(AT_FDCWD, cache->target, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st) < 0)
         return NULL;
     if ((st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
         return "it is a mount point: mount its directory instead";
-    if ((st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0)
+    if ((st.stx_attributes & fixed) != 0)
         return "it is immutable: chattr -i -a would let it be written";
 #else
-    (void)path;
+    (void)cache;
 #endif
     return NULL;
 }
@@ -93,7 +97,7 @@ enum result cache_prepare(struct cache *cache, size_t size, struct error *error)
 {
     /* Not posix_fallocate, which few file systems know: zeros have their blocks, or ENOSPC. */
     OWNED char *zeros = size > CACHE_SIZE_MAX ? NULL : mem_new(size);
-    const char *pinned = what_pins(cache->target);
+    const char *pinned = what_pins(cache);
     struct stat st;
 
     if (zeros == NULL)

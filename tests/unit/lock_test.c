@@ -174,6 +174,18 @@ TEST(a_lock_that_is_open_to_others_is_closed)
     tear_down();
 }
 
+TEST(a_lock_that_another_program_wrote_is_left_as_it_is)
+{
+    set_up();
+    put_bytes(at("default.lock"), "[[package]]\n", 12, 0644);
+    open_cache();
+    CHECK_INT(cache_lock(&cache, &error), RESULT_LOCAL);
+    CHECK(strstr(error.text, "another program's") != NULL);
+    CHECK_STR(get(at("default.lock")), "[[package]]\n");
+    CHECK_INT(mode_of(at("default.lock")), 0644);
+    tear_down();
+}
+
 TEST(a_lock_that_is_no_file_is_refused)
 {
     set_up();
