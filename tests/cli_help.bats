@@ -140,6 +140,12 @@ EOT
     assert_stderr_empty
     try refresh --version
     assert_done
+    try help
+    assert_done
+    try help show
+    assert_done
+    try version
+    assert_done
     try refresh
     assert_failed 2
     SERVETEL_PROFILE='' try refresh

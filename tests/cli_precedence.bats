@@ -93,6 +93,13 @@ teardown() { test_teardown; }
     done
 }
 
+@test "a file that is named beats a profile of the environment" {
+    write_cache
+    SERVETEL_PROFILE=/x try show -f "$(cache_file)"
+    assert_done
+    assert_stdout made-up-default
+}
+
 @test "with --all no variable that is about one profile is looked at" {
     write_cache
     export SERVETEL_API_URL=ftp://x SERVETEL_AUTH_FILE=/none/ SERVETEL_PROFILE=/x
@@ -104,6 +111,7 @@ teardown() { test_teardown; }
     assert_stdout_has ' refresh --quiet --all '
     try logout --all --yes
     assert_done
+    unset SERVETEL_AUTH_FILE
     assert_nothing_cached
 }
 

@@ -346,7 +346,7 @@ enum result options_find_command(struct options *options, int argc, char **argv,
 /* What has a variable is a text: NULL until now where no option gave it. */
 static enum result read_environment(struct options *options, int user, struct error *error)
 {
-    bool has_profile = options->profile != NULL;
+    bool has_one = options->profile != NULL || options->file != NULL;
 
     for (const struct option_spec *spec = option_table; spec < option_table + OPTION_COUNT;
          spec++) {
@@ -355,8 +355,8 @@ static enum result read_environment(struct options *options, int user, struct er
         if (spec->variable == NULL || (spec->users & user) == 0 ||
             *(const char **)slot(options, spec) != NULL)
             continue;
-        /* A profile named by a flag beats a file named by the environment. */
-        if (spec->offset == offsetof(struct options, file) && has_profile)
+        /* A profile named by a flag beats a file named by the environment, and the other way. */
+        if (has_one && (spec->offset == AT(file) || spec->offset == AT(profile)))
             continue;
         value = process_variable(spec->variable);
         if (value != NULL && set_value(options, spec, spec->variable, value, error) != RESULT_OK)
@@ -374,7 +374,7 @@ enum result options_parse(struct options *options, int user, bool takes_program,
     options->operands = argv + index + optind;
     options->operand_count = argc - index - optind;
     options->api_url_is_flag = options->api_url != NULL;
-    if (options->help || options->version)
+    if (options->help || options->version || (user & (FOR_HELP | FOR_VERSION)) != 0)
         return RESULT_OK; /* whatever the environment says */
     if (options->all && (options->profile != NULL || options->file != NULL))
         return error_set(error, RESULT_USAGE, "--all goes with neither --profile nor --file");
