@@ -25,7 +25,6 @@
  *         publish         publish()                who else is told: hooks, the published token
  *         steps           step_ask()               what these share
  *         workers         workers_run()            many renewals at once
- *         holds           holds_note()             hosts that asked these to wait
  *     service/            the API
  *         api             api_read()               what goes out, what an answer means
  *         request         request_send()           one HTTPS request: limits, timing

@@ -63,6 +63,10 @@ END
     assert_echoes_hidden login 401 'correct horse' $'p&w\'d<"x">\\ \xc3\xa9%' $'\xc3\xbcber-geheim\xc3\x9f'
 }
 
+@test "so is one of signs alone, and one in another script" {
+    assert_echoes_hidden login 401 '!@#$%^&*()' '@#$%&!x1' $'\xd0\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c'
+}
+
 @test "a token that is quoted in another encoding, or in part, is hidden" {
     local token
     with_token

@@ -87,13 +87,31 @@ teardown() { test_teardown; }
     assert_requests 0
 }
 
+@test "a token that is not to be cached is printed, whatever is cached and not published yet" {
+    write_cache '.publication = "pending"' default "$(jwt "{\"nbf\":$EPOCHSECONDS,\"exp\":$((EPOCHSECONDS + 900))}")"
+    snapshot
+    try login --token-stdin --no-cache <<<"$(jwt '{"nbf":5,"exp":99}')"
+    assert_status 0
+    assert_stdout "$(jwt '{"nbf":5,"exp":99}')"
+    assert_unchanged
+}
+
+@test "a login at another host does not take the token command along" {
+    quietly login --token-command 'echo abc.def' --api-url http://127.0.0.1:9/v1
+    snapshot
+    try login --api-url "$API"
+    assert_failed 2
+    assert_stderr_has 'no login ID was given'
+    assert_unchanged
+}
+
 @test "a password file that comes with a token is looked at as with a login" {
     printf '%s\n' "$PW" >"$HOME/pw"
     chmod 644 "$HOME/pw"
     cd "$HOME" || return
     try login --token-stdin --password-file pw -e "$EMAIL" <<<abc.def
     assert_done
-    assert_stderr_has "others can read the password file: chmod 600 'pw'"
+    assert_stderr_has "others can read the password file: chmod 600 pw"
     assert_equal "$(cached .password_file)" "$HOME/pw"
     assert_no_secret
     try login --token-stdin --forget-source --password-file <(echo "$PW") -e "$EMAIL" <<<abc.ghi

@@ -270,6 +270,18 @@ spent_token() {
     assert_requests 0
 }
 
+@test "nor is it where the refused one does not come, or comes too late" {
+    with_token
+    capture servetel-auth refresh --rejected-stdin --print --timeout 1s --complain-below 1m < <(exec sleep 20)
+    assert_failed 5
+    assert_stdout_empty
+    capture servetel-auth refresh --rejected-stdin --print --timeout 1s --complain-below 1m \
+        < <(cached_token && exec sleep 20)
+    assert_failed 5
+    assert_stdout_empty
+    assert_requests 0
+}
+
 @test "a refused password is not sent for the next worker's 401" {
     with_source '.password_command = "echo stale"'
     reject "$(spent_token)" --print

@@ -189,16 +189,21 @@ static bool spells(const char *text, const char *secret)
 
 bool text_reveals(const char *text, const char *secret)
 {
-    size_t len = strlen(text);
+    size_t len = strlen(text), letters = 0;
     OWNED char *decoded = mem_new(len + 1);
+    const char *word = secret + strcspn(secret, TEXT_ALPHANUMERIC);
 
-    while (*secret != '\0' && !is_alphanumeric(*secret))
-        secret++;
+    for (const char *c = secret; *c != '\0'; c++)
+        letters += is_alphanumeric(*c);
+    /* One of few letters and digits has no look of its own there: whatever is encoded may be it. */
+    if (letters < SECRET_LEAST && text[strcspn(text, "%&\\")] != '\0')
+        return strlen(secret) >= SECRET_LEAST;
     for (size_t i = 0; i < len && strlen(secret) >= SECRET_LEAST; i++) {
         *decoded = '\0';
         if (i == 0 || !is_alphanumeric(text[i - 1]))
             text_decode_base64(text + i, len - i, decoded);
-        if (strstr(decoded, secret) != NULL || spells(text + i, secret))
+        if (strstr(decoded, secret) != NULL || strstr(decoded, "\"password\"") != NULL ||
+            (letters >= SECRET_LEAST && spells(text + i, word)))
             return true;
     }
     return false;
@@ -263,8 +268,8 @@ static size_t distance(const char *a, size_t a_len, const char *b)
 const char *text_nearest(const char *typed, size_t len, const char *const *names,
                          char text[TEXT_NEAREST_SIZE])
 {
-    /* A third of what was typed, and one, may be wrong: more is another word. Of one letter nothing
-     * would be left. An option's dashes count for nothing. */
+    /* A third of the letters, and one, may be wrong: more is another word. Of one letter none may.
+     */
     size_t letters = len - strspn(typed, "-");
     size_t limit = letters / 3 + 1 < letters ? letters / 3 + 2 : 1;
 

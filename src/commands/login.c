@@ -79,7 +79,7 @@ static enum result read_password_file(struct login *login, const char *path,
     if (source_read_file(path, login->r.deadline_ms, password, &file, &login->r.error) != RESULT_OK)
         return login->r.error.result;
     if (file.exposed)
-        msg_warn("others can read the password file: chmod 600 '%s'", path);
+        command_warn_exposed(path);
     if (!file.regular || strcmp(path, "/dev/stdin") == 0 || strncmp(path, "/dev/fd/", 8) == 0 ||
         strncmp(path, "/proc/", 6) == 0)
         return RESULT_OK;
@@ -112,7 +112,6 @@ static enum result ask_password(struct login *login)
     OWNED char *host = command_host(&login->r.profile, login->wish.api_url);
     OWNED char *prompt = mem_format("Password of %s at %s%s: ", login->wish.email, host,
                                     was_refused ? " (the remembered one was refused)" : "");
-    char when[CLOCK_TEXT_SIZE];
     enum result result = ask_person(login, prompt, false, &login->secret);
 
     if (result == RESULT_USAGE && was_refused) {
@@ -124,13 +123,8 @@ static enum result ask_password(struct login *login)
         return error_set(&login->r.error, RESULT_USAGE,
                          "no password: give --password-stdin, --password-file or "
                          "--password-command, or log in at a terminal");
-    if (result != RESULT_OK)
-        return result;
-    login->wish.password_was_typed = true;
-    if (decide_pause_s(&login->r.profile, clock_epoch_s()) > 0)
-        msg_warn("the service asked to be left alone until %s",
-                 clock_format(login->r.profile.retry_at, when));
-    return RESULT_OK;
+    login->wish.person_waits = true;
+    return result;
 }
 
 static enum result choose_password(struct login *login)
@@ -215,9 +209,14 @@ static int log_in_or_import(struct login *login)
     char when[CLOCK_TEXT_SIZE];
     bool was_guarded = is_guarded(login);
     int64_t refused_at = r->profile.unattended_login_at;
-    enum result result = command_renew(o, r, host);
+    enum result result;
     int code = 0;
 
+    if (login->wish.goal == RENEW_GOAL_LOGIN && login->wish.person_waits &&
+        decide_pause_s(&r->profile, clock_epoch_s()) > 0 && !decide_pause_is_own(&r->profile))
+        msg_warn("the service asked to be left alone until %s",
+                 clock_format(r->profile.retry_at, when));
+    result = command_renew(o, r, host);
     if (result != RESULT_OK) {
         code = command_fail(&r->error);
     } else {
@@ -261,11 +260,13 @@ int cmd_login(const struct options *options)
         return command_misuse("a profile with a --token-command has no password source");
     signals_catch(); /* a password command must not outlive us */
     login.wish.goal = RENEW_GOAL_LOGIN;
+    login.wish.person_waits = isatty(STDERR_FILENO);
     login.wish.no_cache = options->no_cache;
     login.wish.forget_source = options->forget_source;
     renew_begin(&login.r, &login.wish, command_profile(options), options->file);
     result = read_before(&login);
-    if (token_command == NULL && options->email == NULL && !has_source && !options->forget_source)
+    if (token_command == NULL && options->email == NULL && !has_source && !options->forget_source &&
+        profile_is_of(&login.r.profile, NULL, options->api_url))
         token_command = login.r.profile.token_command;
     if (result == RESULT_OK && (options->token_stdin || token_command != NULL)) {
         result = find_token(&login, options->token_stdin ? NULL : token_command);

@@ -42,7 +42,8 @@ static bool is_bearable(const struct options *options, const struct renewal *r)
 {
     return r->error.result == RESULT_TEMPORARY && options->complain_below_s != OPTION_UNSET &&
            profile_ttl_s(&r->profile, clock_epoch_s()) > options->complain_below_s &&
-           !text_is(r->wish->rejected, r->profile.token);
+           (!options->rejected_stdin ||
+            (r->wish->rejected != NULL && !text_is(r->wish->rejected, r->profile.token)));
 }
 
 static struct cJSON *refresh_json(const struct renewal *r, enum result result)
@@ -105,16 +106,14 @@ static int refresh_one(const struct options *options)
     int printed = 0;
 
     renew_begin(&r, &wish, command_profile(options), options->file);
-    if (options->rejected_stdin)
-        result = command_read_token(&r, &rejected);
-    wish.rejected = rejected.data;
+    if (options->rejected_stdin && (result = command_read_token(&r, &rejected)) == RESULT_OK)
+        wish.rejected = rejected.data;
     if (result == RESULT_OK)
         result = command_renew(options, &r, NULL);
     result = tell_outcome(options, &r, result);
     if (options->json)
         printed = command_print_json(refresh_json(&r, result));
-    /* A token that is stored is printed, even if the hook failed or the disk is unsure; but not one
-     * that was adopted and is of no use. */
+    /* One that is stored, even if the hook failed or the disk is unsure; if it is of any use. */
     else if (options->print &&
              (result == RESULT_OK ||
               (r.outcome.stored && profile_ttl_s(&r.profile, clock_epoch_s()) > 0)))

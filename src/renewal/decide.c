@@ -53,8 +53,9 @@ static enum renew_plan decide_login(const struct profile *profile, const struct 
                                     int64_t now, const char **why)
 {
     bool imports = wish->goal == RENEW_GOAL_IMPORT;
-    /* Another account's pause is nothing to this one. */
-    bool waits = !imports && !wish->password_was_typed && decide_pause_s(profile, now) > 0 &&
+    /* Another account's pause is nothing to this one, nor is our own to a login with a password. */
+    bool waits = !imports && !wish->person_waits && decide_pause_s(profile, now) > 0 &&
+                 (wish->password == NULL || !decide_pause_is_own(profile)) &&
                  profile_is_of(profile, wish->email, profile_api_url(profile, wish->api_url));
 
     *why = "a login is wanted"; /* not told: a person has asked for it */

@@ -10,8 +10,7 @@
 #include "input/source.h"
 #include "renewal/decide.h"
 
-/* Of a token from elsewhere its claims, if it has any, say what is known. Its clock may be another:
- * it lasts no longer than its whole life from now. */
+/* Its claims, if any, say what is known; by another clock: it lasts its whole life at the most. */
 static void take_foreign(struct renewal *r, enum renew_action action, char *token)
 {
     struct token_claims claims = token_claims(token);
@@ -79,7 +78,7 @@ enum result foreign_import(struct renewal *r)
 {
     char *token = r->wish->token->data;
 
-    if (text_is(r->profile.publication, PROFILE_UNPUBLISHED) &&
+    if (!r->wish->no_cache && text_is(r->profile.publication, PROFILE_UNPUBLISHED) &&
         profile_is_of(&r->profile, r->wish->email,
                       profile_api_url(&r->profile, r->wish->api_url)) &&
         !is_newer(&r->profile, token) && strcmp(token, r->profile.token) != 0)

@@ -49,6 +49,7 @@ void login_take_account(struct renewal *r)
 static enum result remembered_password(struct renewal *r)
 {
     const struct profile *p = &r->profile;
+    const char *from = p->password_command != NULL ? p->password_command : p->password_file;
     struct source_file file = {0};
     enum result result;
 
@@ -57,17 +58,19 @@ static enum result remembered_password(struct renewal *r)
         error_set(&r->error, RESULT_REFUSED, "no password");
         return advice_append_login(&r->error, r->cache.name, r->cache.path, p);
     }
-    if (r->password.len > 0)
+    if (r->password.len > 0 && text_is(r->password_from, from))
         return RESULT_OK;
+    buffer_clear(&r->password);
+    mem_replace(&r->password_from, from);
     if (p->password_command != NULL) {
-        result = source_run(p->password_command, "the remembered password command", r->cache.name,
-                            r->deadline_ms, &r->password, &r->error);
+        result = source_run(from, "the remembered password command", r->cache.name, r->deadline_ms,
+                            &r->password, &r->error);
         return result != RESULT_OK
                    ? result
                    : source_check(&r->password, "the output of the remembered password command",
                                   &r->error);
     }
-    result = source_read_file(p->password_file, r->deadline_ms, &r->password, &file, &r->error);
+    result = source_read_file(from, r->deadline_ms, &r->password, &file, &r->error);
     r->outcome.exposed_file = file.exposed;
     return result;
 }

@@ -296,5 +296,6 @@ void renew_end(struct renewal *r)
     mem_free(r->outcome.replaced_why);
     mem_free(r->seen_token);
     mem_free(r->no_file_why);
-    r->seen_token = r->no_file_why = r->outcome.replaced_why = NULL;
+    mem_free(r->password_from);
+    r->seen_token = r->no_file_why = r->password_from = r->outcome.replaced_why = NULL;
 }

@@ -19,7 +19,6 @@
  * RESULT_FAILED and the token stays stored. */
 #pragma once
 
-#include "renewal/holds.h"
 #include "service/api.h"
 #include "store/cache.h"
 
@@ -55,7 +54,7 @@ struct renew_wish {
 
     const char *email;             /* LOGIN; for IMPORT or NULL as it may be known */
     const struct buffer *password; /* LOGIN; NULL: the profile's remembered one */
-    bool password_was_typed;       /* LOGIN: a person at a terminal waits for no pause */
+    bool person_waits;             /* LOGIN: somebody at a terminal, whom no pause holds */
     const struct buffer *token;    /* IMPORT */
     /* LOGIN, IMPORT: sources to remember */
     const char *password_command, *password_file, *token_command;
@@ -111,8 +110,9 @@ struct renewal {
     bool exchange_failed;   /* it did, and the service would not have it */
     bool login_refused;     /* the remembered password was, in this renewal */
     bool learnt;            /* something that the file should say, token or no */
-    struct buffer password; /* from the remembered source */
-    struct buffer printed;  /* by the token command, or the adopt command */
+    struct buffer password; /* from the remembered source, which is: */
+    char *password_from;
+    struct buffer printed; /* by the token command, or the adopt command */
 };
 
 /* profile or file as for cache_open. What goes wrong is for renew() to say. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "renewal/steps.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -18,6 +19,51 @@
 #define RETRY_DOUBLINGS 6
 /* A token type is a word. A longer one is not kept. */
 #define TOKEN_TYPE_MAX 64
+
+/* ---- what a host has said, for many renewals ---- */
+
+struct hold {
+    char *api_url;
+    int64_t until_ms;
+    struct hold *next;
+};
+
+/* Of all of them: it is held for a moment. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Until when (monotonic) it holds by now: no less than until_ms. */
+static int64_t hold_host(struct holds *holds, const char *api_url, int64_t until_ms)
+{
+    struct hold *hold;
+
+    pthread_mutex_lock(&lock);
+    hold = holds->last;
+    while (hold != NULL && !url_same_host(hold->api_url, api_url))
+        hold = hold->next;
+    if (hold == NULL) {
+        hold = mem_new(sizeof *hold);
+        *hold = (struct hold){.api_url = mem_copy(api_url), .next = holds->last};
+        holds->last = hold;
+    }
+    if (until_ms > hold->until_ms)
+        hold->until_ms = until_ms;
+    until_ms = hold->until_ms;
+    pthread_mutex_unlock(&lock);
+    return until_ms;
+}
+
+void holds_clear(struct holds *holds)
+{
+    while (holds->last != NULL) {
+        struct hold *hold = holds->last;
+
+        holds->last = hold->next;
+        mem_free(hold->api_url);
+        mem_free(hold);
+    }
+}
+
+/* ---- the steps ---- */
 
 int64_t step_left_ms(const struct renewal *r)
 {
@@ -68,8 +114,8 @@ static enum result told_to_wait(struct renewal *r, int64_t seconds)
     decide_note_pause(&r->profile, clock_epoch_s(), pause_s);
     r->learnt = true;
     if (r->holds != NULL) /* what the service forbade is not a try of this one's */
-        holds_note(r->holds, profile_api_url(&r->profile, r->wish->api_url),
-                   clock_monotonic_ms() + pause_s * 1000);
+        hold_host(r->holds, profile_api_url(&r->profile, r->wish->api_url),
+                  clock_monotonic_ms() + pause_s * 1000);
     else
         r->tries_left -= may;
     if (may && can_wait(r, pause_s * 1000)) {
@@ -154,8 +200,9 @@ enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now)
     if (plan == RENEW_PLAN_WAIT)
         ms = 1000 * decide_pause_s(&r->profile, now);
     else if (sends && r->holds != NULL)
-        ms = holds_left_ms(r->holds, profile_api_url(&r->profile, r->wish->api_url));
-    if (ms == 0)
+        ms = hold_host(r->holds, profile_api_url(&r->profile, r->wish->api_url), 0) -
+             clock_monotonic_ms();
+    if (ms <= 0)
         return RESULT_OK;
     if (is_own ? ms < step_left_ms(r) : can_wait(r, ms))
         return step_again(r, ms);

@@ -61,3 +61,11 @@ enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now) MUST
 void step_take(struct renewal *r, enum renew_action action, const struct api_answer *answer);
 /* If the caller says that the API refused the cached token, that is out of use. */
 void step_mark_rejected(struct renewal *r);
+
+/* ---- the hosts that asked to be left alone for a while: an answer to one is one to all ---- */
+
+struct holds {
+    struct hold *last; /* all zero: none */
+};
+
+void holds_clear(struct holds *holds);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "renewal/steps.h"
 #include "store/lock.h"
 
 /* Of the descriptors that a renewal and its connection may have open at once: lock, temporary file,

@@ -50,21 +50,11 @@ void api_refresh(struct request *request, const char *api_url, const char *token
 
 /* ---- what the service says in words ---- */
 
-/* Also as it stands within JSON, and within other texts of its kind: a service may quote the body
- * that it could not read, a gateway the header. */
+/* As other texts spell it, too: a service may quote the body, a gateway the header. */
 static void hide_secret(char **text, const char *secret)
 {
-    AT_END(json_delete) struct cJSON *json = json_new_object();
-    OWNED char *quoted = NULL;
-
-    if (secret == NULL)
-        return;
     text_hide(text, secret, "");
-    json_set_string(json, "", secret);
-    quoted = json_print(json, false); /* {"":"secret"} */
-    quoted[strlen(quoted) - 2] = '\0';
-    text_hide(text, quoted + strlen("{\"\":\""), "");
-    if (text_reveals(*text, secret))
+    if (secret != NULL && text_reveals(*text, secret))
         mem_replace(text, "[hidden]");
 }
 

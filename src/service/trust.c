@@ -62,7 +62,9 @@ bool trust_fall_back(struct transfer *transfer)
     struct connection *connection = transfer->connection;
     long verify = 0;
 
-    libcurl.easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
+    libcurl.easy_getinfo(transfer->easy, CURLINFO_PROXY_SSL_VERIFYRESULT, &verify);
+    if (verify == 0)
+        libcurl.easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
     /* X509_V_ERR_ 2, 18, 19, 20, 21: an issuer or a root is not among those looked at. */
     if (transfer->code != CURLE_PEER_FAILED_VERIFICATION || !connection->roots_are_few ||
         !(verify == 2 || (verify >= 18 && verify <= 21)))

@@ -27,6 +27,5 @@ int64_t cache_lock_pause_ms(int64_t *last_ms);
 /* Under the lock, but for the question. */
 enum result cache_note_sent(struct cache *cache, const char *token, struct error *error) MUST_CHECK;
 void cache_note_answered(struct cache *cache);
-/* A renewal of this token was sent, no answer came, nobody else is at it now, and the last try was
- * at least pause_s ago. False for NULL. */
+/* Its renewal was sent, no answer came, nobody is at it now, nor was since pause_s. NULL: false. */
 bool cache_token_is_in_doubt(const struct cache *cache, const char *token, int64_t pause_s);

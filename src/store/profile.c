@@ -197,7 +197,7 @@ int64_t profile_ttl_s(const struct profile *profile, int64_t now)
         return 0;
     if (profile->expires_at == TOKEN_NO_EXPIRY)
         return TOKEN_NO_EXPIRY;
-    if (now < profile->obtained_at - CLOCK_SLACK_S || profile->expires_at <= now)
+    if (now <= profile->obtained_at - CLOCK_SLACK_S || profile->expires_at <= now)
         return 0;
     return profile->expires_at - now;
 }

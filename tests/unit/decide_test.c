@@ -144,7 +144,7 @@ TEST(what_is_decided_of_a_login)
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct renew_wish wish = {.goal = table[i].goal,
-                                  .password_was_typed = table[i].was_typed,
+                                  .person_waits = table[i].was_typed,
                                   .email = table[i].email,
                                   .api_url = table[i].api_url};
         const char *why = NULL;
@@ -163,6 +163,24 @@ TEST(what_is_decided_of_a_login)
         CHECK(why != NULL && *why != '\0');
         profile_clear(&profile);
     }
+}
+
+/* Our own pause is for logins that nobody asks for: with a password at hand somebody has. */
+TEST(the_pause_after_a_failed_login_holds_unattended_ones)
+{
+    struct buffer password = BUFFER(8);
+    struct renew_wish wish = {.goal = RENEW_GOAL_LOGIN};
+    struct profile profile;
+    const char *why;
+
+    profile = PROFILE_NONE;
+    decide_note_failed_login(&profile, NOW);
+    CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_WAIT);
+    wish.password = &password;
+    CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_LOG_IN);
+    profile.retry_noted_at++; /* the service's */
+    CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_WAIT);
+    profile_clear(&profile);
 }
 
 /* ---- pauses ---- */

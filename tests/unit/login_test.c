@@ -301,7 +301,7 @@ TEST(a_password_that_was_typed_waits_for_no_pause)
     set_up();
     cache_with_pause(3600);
     wish_login("me@example.com", "secret");
-    wish.password_was_typed = true;
+    wish.person_waits = true;
     begin();
     expect_login(LOGIN_BODY);
     answer(200, OK_BODY);

@@ -371,8 +371,8 @@ TEST(the_states_of_a_token_over_time)
     check_state(NOW + 14 * DAY - 1, PROFILE_RENEWABLE);
     check_state(NOW + 14 * DAY, PROFILE_LOGIN_NEEDED);
     check_state((int64_t)NOW + 10000 * (int64_t)DAY, PROFILE_LOGIN_NEEDED);
-    check_state(NOW - 60, PROFILE_VALID);
-    check_state(NOW - 61, PROFILE_RENEWABLE); /* the clock was set back */
+    check_state(NOW - 59, PROFILE_VALID);
+    check_state(NOW - 60, PROFILE_RENEWABLE); /* the clock was set back */
     profile_clear(&profile);
 }
 
@@ -618,8 +618,8 @@ TEST(for_ever_is_for_ever)
 TEST(a_clock_that_was_set_back_leaves_nothing)
 {
     CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 1), 3601);
-    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 60), 3660);
-    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 61), 0);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 59), 3659);
+    CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 60), 0);
     CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), NOW - 86400), 0);
     CHECK_INT(profile_ttl_s(lasting(NOW + 3600, NOW), 0), 0);
     /* When nobody knows when it was obtained, nothing can be told from that. */

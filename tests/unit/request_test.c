@@ -566,6 +566,49 @@ TEST(but_not_for_ever)
     forget_signals();
 }
 
+/* ---- libcurl fails ---- */
+
+static CURLcode fail_setopt(CURL *easy, CURLoption option, ...)
+{
+    (void)easy;
+    return option == CURLOPT_POSTFIELDS ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+}
+
+static CURLMcode fail_add(CURLM *multi, CURL *easy)
+{
+    (void)multi;
+    (void)easy;
+    return CURLM_BAD_EASY_HANDLE;
+}
+
+TEST(an_option_that_cannot_be_set_is_told_and_nothing_is_sent)
+{
+    __typeof__(libcurl.easy_setopt) setopt;
+
+    set_up();
+    CHECK_INT(request_open(&connection, &error), RESULT_OK);
+    setopt = libcurl.easy_setopt;
+    libcurl.easy_setopt = fail_setopt;
+    check_failure(send_it(), RESULT_FAILED, REQUEST_NOT_SENT, "out of memory");
+    libcurl.easy_setopt = setopt;
+    CHECK_INT(connections, 0);
+    tear_down();
+}
+
+TEST(so_is_a_request_that_libcurl_does_not_take)
+{
+    __typeof__(libcurl.multi_add_handle) add;
+
+    set_up();
+    CHECK_INT(request_open(&connection, &error), RESULT_OK);
+    add = libcurl.multi_add_handle;
+    libcurl.multi_add_handle = fail_add;
+    check_failure(send_it(), RESULT_TEMPORARY, REQUEST_NOT_SENT, "cannot connect");
+    libcurl.multi_add_handle = add;
+    CHECK_INT(connections, 0);
+    tear_down();
+}
+
 /* ---- what is told ---- */
 
 /* Microseconds from the beginning; with plain http there are none for TLS. */

@@ -491,3 +491,24 @@ TEST(nor_by_a_login_that_waited)
         tear_down();
     }
 }
+
+static void let_the_source_be_another(void)
+{
+    cache_token("old-token", now + 1000, ",\"password_command\":\"echo newer\"");
+}
+
+TEST(nor_is_an_old_source_s_where_there_is_another_by_then)
+{
+    set_up();
+    cache_with_source("echo secret");
+    wish.goal = RENEW_GOAL_LOGIN;
+    wish.email = "me@example.com";
+    begin();
+    expect_login(LOGIN_BODY);
+    answer_after(429, "", 2);
+    expect_login("{\"email\":\"me@example.com\",\"password\":\"newer\"}");
+    answer(200, OK_BODY);
+    at_pause = let_the_source_be_another;
+    expect_done(RESULT_OK, 2);
+    tear_down();
+}
