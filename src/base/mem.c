@@ -15,8 +15,7 @@ struct header {
     _Alignas(max_align_t) size_t size;
 };
 
-/* Enough for the answers of some requests that are under way at once, read, parsed and printed: one
- * takes 50 KiB. Never touched while malloc works. */
+/* For the answers of some requests under way at once, 50 KiB each. Untouched while malloc works. */
 #define RESERVE_SIZE ((size_t)1024 * 1024)
 static char *reserve;
 static atomic_size_t reserve_used;

@@ -28,8 +28,7 @@ void text_hide(char **text, const char *needle, const char *tail);
 bool text_reveals(const char *text, const char *secret);
 /* Replaces what no person reads, and what may be a part of a token, by "***". */
 void text_hide_blobs(char *text);
-/* Of base64 or base64url (RFC 4648), up to the first character that is neither; returns the length.
- * out: as long as the text, and one more for a NUL. */
+/* Base64 or base64url (RFC 4648) up to what is neither; the length. out: one longer than text. */
 size_t text_decode_base64(const char *text, size_t len, char *out);
 /* ": did you mean 'NAME'?", of the names (ended by NULL) the one that is nearest to what was typed
  * (so many characters), or begins so; "" if none is near. */

@@ -148,8 +148,7 @@ static enum result choose_password(struct login *login)
                             login->r.deadline_ms, &login->secret, &login->r.error);
     } else if (!o->forget_source && !o->no_cache && is_same_account(login) &&
                before->token_command == NULL && profile_has_source(before)) {
-        /* What was refused is sent again when a person names it again, not by a login in a
-         * crontab. Without the cache a refusal could not be noted. */
+        /* But not what was refused. Without the cache a refusal could not be noted. */
         login->wish.password = NULL; /* the renewal finds it */
         return RESULT_OK;
     } else {

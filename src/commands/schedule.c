@@ -11,8 +11,7 @@
 #include "base/process.h"
 #include "commands/command.h"
 
-/* A renewal every quarter of the life, of a token that lasts less than half of it: two runs may
- * fail before a third finds it ended. */
+/* A renewal every quarter of the life, once less than half of it is left: two runs may fail. */
 #define RUNS_PER_LIFE 4
 #define NAME_BEGIN "servetel-auth-"
 

@@ -169,8 +169,7 @@ static size_t widest_cell(const struct row *rows, size_t count, int column)
     return widest > 0 && widest < head ? head : widest;
 }
 
-/* The widths that the cells want; where the terminal is narrower, 0 for what is left out. A name
- * never gives way, as the next command needs it whole. */
+/* The widths that the cells want; 0 for what a narrower terminal leaves out, which no name is. */
 static void choose_widths(size_t widths[COLUMNS], const struct row *rows, size_t count)
 {
     static const enum column give_way[] = {BAR, TOKEN, HOST, LOGIN};

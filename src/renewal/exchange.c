@@ -91,8 +91,7 @@ static enum result ask_in_other_form(struct renewal *r, struct api_answer *answe
     return first.result;
 }
 
-/* A remembered form that fails may be one that the service no longer takes: it must not cost a
- * login each time, so the other one goes first then. */
+/* A remembered form that fails must not cost a login each time: the other one goes first then. */
 static void doubt_form(struct renewal *r, const struct api_answer *answer)
 {
     if (r->wish->scheme == NULL && r->profile.auth_scheme != NULL &&

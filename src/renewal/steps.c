@@ -10,8 +10,7 @@
 #include "renewal/decide.h"
 #include "store/url.h"
 
-/* Before a further try: half a second, then twice that each time, and up to as much again by
- * chance, so that many hosts do not come back at once. */
+/* Before a further try, then doubled, and as much again by chance: hosts do not come at once. */
 #define RETRY_PAUSE_MS 500
 /* A refresh is not sent with less than this, or a third of --timeout, left. */
 #define LEAST_MS 5000
@@ -83,8 +82,7 @@ enum result step_interrupted(struct renewal *r)
     return error_set(&r->error, RESULT_INTERRUPTED, "interrupted");
 }
 
-/* What must be left for a request: for one whose answer is worth waiting for, enough that it will
- * be heard, since the old token is spent by it. */
+/* What must be left for a request: enough to hear an answer that is worth it, or has spent it. */
 static int64_t least_ms(const struct renewal *r, const struct request *request)
 {
     int64_t third_ms = r->wish->timeout_ms / 3;
@@ -220,6 +218,7 @@ void step_take(struct renewal *r, enum renew_action action, const struct api_ans
     mem_replace(&p->token, answer->token);
     mem_replace(&p->token_type, type != NULL && strlen(type) <= TOKEN_TYPE_MAX ? type : NULL);
     p->obtained_at = answer->obtained_at;
+    p->booted_at = clock_booted_at_s();
     p->expires_at = answer->expires_at;
     if (answer->password_days >= 0)
         p->password_expires_at = answer->obtained_at + (int64_t)answer->password_days * 86400;

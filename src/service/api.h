@@ -10,8 +10,7 @@
 #include "service/request.h"
 
 enum api_operation { API_LOGIN, API_REFRESH };
-/* The Authorization header of a refresh: the documented bare token, or "Bearer " before it. (As
- * texts, which the option and the cache file have.) */
+/* A refresh's Authorization header: the documented bare token, or "Bearer " before it. */
 #define API_RAW "raw"
 #define API_BEARER "bearer"
 
@@ -47,8 +46,7 @@ struct api_answer {
     bool rejected; /* a login: this password will not do, whatever else the answer is */
 };
 
-/* reply->fate must be REQUEST_ANSWERED. RESULT_OK: there is a token; else RESULT_REFUSED, TEMPORARY
- * or PROTOCOL. api_answer_clear() it in any case. */
+/* Of one that was answered: RESULT_OK is a token. api_answer_clear() the answer in any case. */
 enum result api_read(const struct api_question *question, const struct reply *reply,
                      struct api_answer *answer, struct error *error) MUST_CHECK;
 void api_answer_clear(struct api_answer *answer);

@@ -9,8 +9,7 @@
 
 /* "servetel-auth login -p sales", in wiped memory. */
 char *advice_login_command(const char *name, const char *path, const struct profile *profile);
-/* ": run servetel-auth login"; or, where the remembered password was refused, when that was, and to
- * correct it first. Returns the error's result. */
+/* ": run servetel-auth login", or when the remembered password was refused. The error's result. */
 enum result advice_append_login(struct error *error, const char *name, const char *path,
                                 const struct profile *profile);
 /* "unattended login refused on ...: correct ...", or NULL where it was not. In wiped memory. */

@@ -55,8 +55,7 @@ void cache_close(struct cache *cache);
 
 /* ": did you mean 'sales'?", in wiped memory; "" where no name is near, or a file was named. */
 char *cache_meant(const struct cache *cache);
-/* Whether there is anything to remove: RESULT_OK; RESULT_NO_TOKEN there is not; RESULT_LOCAL when
- * there is no telling, or it is no file of ours. */
+/* RESULT_OK: there is something to remove; NO_TOKEN: nothing; LOCAL: it is not ours, or unknown. */
 enum result cache_find(struct cache *cache, struct error *error) MUST_CHECK;
 /* RESULT_NO_TOKEN: no file; RESULT_LOCAL: it cannot or must not be used; *profile is empty then. */
 enum result cache_read(struct cache *cache, struct profile *profile,
