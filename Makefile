@@ -287,7 +287,7 @@ LINT_SH = $(wildcard tests/run tests/*.sh tests/*.bash tests/*.bats tests/bench/
   completions/servetel-auth.bash man/examples/*.sh)
 LINT_MAN = $(wildcard man/*.[17])
 LINT_SPDX = $(LINT_C) $(LINT_SH) $(LINT_MAN) $(wildcard tests/*.py tests/*/*.py tests/mutants \
-  completions/* Makefile)
+  completions/* Makefile man/examples/*.py tests/bench/nginx.conf.in)
 
 # reuse looks for the text of a licence in LICENSES/ alone: in a copy, LICENSE stands there too. The
 # tests' inputs and the dotfiles have their licence from .reuse/dep5.

@@ -81,6 +81,7 @@ INSTALLED='755 usr/bin/servetel-auth
     assert_done
     assert_stdout "$(basename "$SOURCE" | sed 's/\(.*\)-/\1 /')"
     assert_stderr_empty
+    assert_equal "$(grep -h '^\.Os' "$SOURCE"/man/*.[17] | sort -u)" ".Os $output" # and so do its pages
 }
 
 @test "the same sources give the same program wherever they are built, byte for byte" {
