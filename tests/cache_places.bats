@@ -146,7 +146,7 @@ teardown() { test_teardown; }
     login
     assert_equal "$(jq -cS 'map_values(type)' "$CACHE")" "$(jq -cnS '{version: "number", api_url: "string",
         email: "string", access_token: "string", token_type: "string", expires_at: "number",
-        obtained_at: "number", booted_at: "number", logged_in_at: "number"}')"
+        obtained_at: "number", logged_in_at: "number"}')"
     assert_equal "$(jq -c '[.version, .api_url, .email, .token_type]' "$CACHE")" "[1,\"$API\",\"$EMAIL\",\"bearer\"]"
     assert_equal "$(jq "(.obtained_at - $before) | . >= 0 and . <= 5" "$CACHE")" true
     assert_equal "$(jq '[.expires_at - .obtained_at, .logged_in_at - .obtained_at] | tostring' "$CACHE")" '"[3600,0]"'

@@ -422,7 +422,7 @@ assert_broken() {
     cache_edit '. + {note: "a \"b\" \\ \u00e9 \ud83d\ude00 \u0007", nothing: null, empty: {}, none: [],
         yes: true, number: 1234567890123, half: 0.5, minus: -7, "": "no name",
         deep: {a: [1, {b: [null, "c"]}]}, Access_Token: "not it", VERSION: 9, "with/slash": 1}'
-    others='del(.version, .api_url, .email, .access_token, .token_type, .expires_at, .obtained_at, .booted_at,
+    others='del(.version, .api_url, .email, .access_token, .token_type, .expires_at, .obtained_at,
         .logged_in_at, .auth_scheme)'
     before="$(jq -S "$others" "$CACHE")"
     old="$(cached_token)"

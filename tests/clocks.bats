@@ -161,23 +161,6 @@ token_of() { jwt "{\"iat\":$(($1 - 20 * DAY)),\"nbf\":$1,\"exp\":$(($1 + $2))}";
     done
 }
 
-@test "a clock that is set back in the middle of a token's life makes it last no longer" {
-    local offset
-    with_token
-    quietly refresh
-    cache_edit '.obtained_at -= 1800 | .expires_at -= 1800' # half an hour ago
-    for offset in 0 -60 -600 -3000; do
-        capture at "$offset" servetel-auth show --json
-        assert_done "$offset"
-        [ "$(json .expires_in)" -le 1800 ] && [ "$(json .expires_in)" -ge 1700 ] || fail_with_run "$offset"
-    done
-    capture at -600 servetel-auth show --min-ttl 31m # which is more than is left
-    assert_done
-    assert_requests 2
-    capture at -600 servetel-auth status --json
-    [ "$(json .profiles[0].expires_in)" -gt 3500 ]
-}
-
 @test "a clock that is set back a minute or more makes no token last longer" {
     local offset old
     for offset in -90 $((-2 * HOUR)) $((-30 * DAY)); do

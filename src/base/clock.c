@@ -28,11 +28,6 @@ int64_t clock_monotonic_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int64_t clock_booted_at_s(void)
-{
-    return clock_epoch_s() - clock_monotonic_ms() / 1000;
-}
-
 int64_t clock_jitter(int64_t limit)
 {
     static _Thread_local uint64_t state;

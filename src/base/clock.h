@@ -8,8 +8,6 @@
 int64_t clock_epoch_s(void);
 /* Never set; counts the time that the machine was suspended, where the system has such a clock. */
 int64_t clock_monotonic_ms(void);
-/* When this machine was booted, by the clock of now: earlier than before once that was set back. */
-int64_t clock_booted_at_s(void);
 /* Some number from 0 to below limit: spreads what many processes would do at once. */
 int64_t clock_jitter(int64_t limit);
 /* "2026-11-24 14:05 IST" in local time, or with UTC's name where TZ says so. */

@@ -57,9 +57,10 @@ static int become_program(char **argv, const char *token, const char *file)
 
 struct keeper {
     const struct options *options;
-    const char *name;        /* the profile's, or its file */
-    struct profile *profile; /* whose token is in the file */
-    struct stat last_seen;   /* of the cache */
+    const char *name;          /* the profile's, or its file */
+    struct profile *profile;   /* whose token is in the file */
+    struct stat last_seen;     /* of the cache */
+    int64_t taken_s, taken_ms; /* when the token was had, by both clocks */
     struct token_file file;
     bool unwritten;         /* but could not be written there */
     int signal;             /* tells the program that it is; 0: nothing does */
@@ -69,6 +70,15 @@ struct keeper {
     int64_t retry_ms;       /* monotonic: no renewal before */
     bool failed, ended;     /* what was told: a renewal has failed, the token has ended */
 };
+
+/* A clock that was set back meanwhile makes no token last longer. */
+static int64_t now_s(const struct keeper *k)
+{
+    int64_t now = clock_epoch_s();
+    int64_t least = k->taken_s + (clock_monotonic_ms() - k->taken_ms) / 1000;
+
+    return now > least ? now : least;
+}
 
 /* Well before the end: a third of the life, so that a renewal may fail some times; more if
  * --min-ttl says so, but not as much as a new token has: that would be one after the other. */
@@ -93,7 +103,7 @@ static bool needs_person(enum result result)
 static void tell_failure(const struct keeper *k, const char *why, enum result result,
                          int64_t pause_s)
 {
-    int64_t left_s = profile_ttl_s(k->profile, clock_epoch_s());
+    int64_t left_s = profile_ttl_s(k->profile, now_s(k));
     char left[CLOCK_TEXT_SIZE], next[CLOCK_TEXT_SIZE];
 
     msg_warn("%s: %s; time left: %s, next try: %s%s", k->name, why,
@@ -135,6 +145,7 @@ static void start_renewer(struct keeper *k, struct renew_wish *wish, int64_t now
 {
     int64_t most_ms = 1000 * profile_ttl_s(k->profile, now) / RETRIES_LEFT;
 
+    wish->keep_above_s += now - clock_epoch_s(); /* that is its clock */
     if (most_ms == 0 || most_ms > RETRY_MAX_MS)
         most_ms = RETRY_MAX_MS;
     k->pause_ms = k->pause_ms * 2 < most_ms ? k->pause_ms * 2 : most_ms;
@@ -185,6 +196,8 @@ static void take_new_token(struct keeper *k)
 
     if (k->failed || k->ended)
         msg_note("%s: there is a new token, %s", k->name, command_expiry(k->profile, expiry));
+    k->taken_s = clock_epoch_s();
+    k->taken_ms = clock_monotonic_ms();
     k->pause_ms = k->retry_ms = 0;
     k->failed = k->ended = false;
     write_token(k);
@@ -219,13 +232,13 @@ static void look(struct keeper *k)
 {
     struct renew_wish wish = command_wish(k->options);
     enum renew_plan plan;
-    int64_t now = clock_epoch_s();
     const char *why;
+    int64_t now;
 
     look_at_cache(k);
     if (k->unwritten)
         write_token(k);
-    profile_follow_clock(k->profile, clock_booted_at_s());
+    now = now_s(k);
     if (!k->ended && profile_ttl_s(k->profile, now) == 0) {
         k->ended = true;
         msg_warn("%s: the token has ended, and there is no new one yet", k->name);
@@ -332,6 +345,8 @@ static int run_keeping(const struct options *options, int number, struct renewal
                        .name = r->cache.name,
                        .profile = &r->profile,
                        .last_seen = r->cache.last_seen,
+                       .taken_s = clock_epoch_s(),
+                       .taken_ms = clock_monotonic_ms(),
                        .signal = number};
     struct error error;
     enum result result;

@@ -218,7 +218,6 @@ void step_take(struct renewal *r, enum renew_action action, const struct api_ans
     mem_replace(&p->token, answer->token);
     mem_replace(&p->token_type, type != NULL && strlen(type) <= TOKEN_TYPE_MAX ? type : NULL);
     p->obtained_at = answer->obtained_at;
-    p->booted_at = clock_booted_at_s();
     p->expires_at = answer->expires_at;
     if (answer->password_days >= 0)
         p->password_expires_at = answer->obtained_at + (int64_t)answer->password_days * 86400;

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
 #include "base/process.h"
 #include "store/advice.h"
@@ -258,8 +257,6 @@ static enum result use_text(struct cache *cache, const struct buffer *text, stru
     struct error why;
     enum result result = profile_parse(profile, buffer_text(text), text->len, &why);
 
-    if (result == RESULT_OK)
-        profile_follow_clock(profile, clock_booted_at_s());
     if (result == RESULT_OK)
         return RESULT_OK;
     cache->is_later = result == RESULT_LOCAL;

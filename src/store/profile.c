@@ -29,7 +29,6 @@ static const struct member {
     {"token_type", offsetof(struct profile, token_type), false, 0},
     {"expires_at", offsetof(struct profile, expires_at), true, TOKEN_NO_EXPIRY},
     {"obtained_at", offsetof(struct profile, obtained_at), true, 0},
-    {"booted_at", offsetof(struct profile, booted_at), true, 0},
     {"logged_in_at", offsetof(struct profile, logged_in_at), true, 0},
     {"auth_scheme", offsetof(struct profile, auth_scheme), false, 0},
     {"password_command", offsetof(struct profile, password_command), false, 0},
@@ -201,21 +200,6 @@ int64_t profile_ttl_s(const struct profile *profile, int64_t now)
     if (now <= profile->obtained_at - CLOCK_SLACK_S || profile->expires_at <= now)
         return 0;
     return profile->expires_at - now;
-}
-
-void profile_follow_clock(struct profile *profile, int64_t booted_at)
-{
-    int64_t back_s = profile->booted_at - booted_at;
-
-    if (profile->booted_at == 0 || back_s < CLOCK_SLACK_S ||
-        profile->expires_at == TOKEN_NO_EXPIRY ||
-        back_s > profile->expires_at - profile->obtained_at)
-        return;
-    profile->booted_at = booted_at;
-    profile->obtained_at -= back_s;
-    profile->expires_at -= back_s;
-    profile->retry_at -= profile->retry_at > back_s ? back_s : 0;
-    profile->retry_noted_at -= profile->retry_noted_at > back_s ? back_s : 0;
 }
 
 int64_t profile_default_min_ttl_s(const struct profile *profile)

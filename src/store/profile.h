@@ -14,7 +14,6 @@ struct profile {
     char *token, *token_type;
     int64_t expires_at;   /* epoch s; TOKEN_NO_EXPIRY for a permanent token */
     int64_t obtained_at;  /* epoch s, 0 unknown; likewise below */
-    int64_t booted_at;    /* the machine, by the clock of then: see profile_follow_clock() */
     int64_t logged_in_at; /* of the login from which this token descends by renewals */
     char *auth_scheme;    /* the form that worked: "raw" or "bearer" */
     char *password_command, *password_file, *token_command;
@@ -75,9 +74,6 @@ enum profile_state {
 /* What is left of the token; TOKEN_NO_EXPIRY for ever; 0 for none or a blacklisted one, and when
  * the clock was set back to before it was obtained: then nobody knows. Never negative. */
 int64_t profile_ttl_s(const struct profile *profile, int64_t now);
-/* If the clock was set back since the token came (and no other machine read it, or this one was
- * booted since), the times are by the new one from here on. booted_at: the machine, by it. */
-void profile_follow_clock(struct profile *profile, int64_t booted_at);
 /* The --min-ttl of `show` where none is given: 60 s, or a tenth of the life where that is less. */
 int64_t profile_default_min_ttl_s(const struct profile *profile);
 bool profile_is_permanent(const struct profile *profile);
