@@ -48,9 +48,6 @@ static enum result open_lock(const char *path, int flags, int *fd, struct error 
         advice_append_owner(error, path);
     } else if (!S_ISREG(st.st_mode)) {
         error_set(error, RESULT_LOCAL, "the lock '%s' is not a regular file: remove it", path);
-    } else if (flags == O_CREAT && st.st_size > TOKEN_FINGERPRINT_SIZE - 1) {
-        error_set(error, RESULT_LOCAL,
-                  "the lock '%s' is another program's: name the cache otherwise", path);
     } else if (st.st_uid == geteuid() && (st.st_mode & 0777) != 0600 && fchmod(*fd, 0600) < 0) {
         error_set(error, RESULT_LOCAL, "cannot chmod the lock '%s': %s", path, strerror(errno));
     } else {
@@ -89,8 +86,8 @@ enum result lock_file(const char *path, int flags, int *fd, struct error *error)
 enum result cache_lock(struct cache *cache, struct error *error)
 {
     /* A home that does not exist is a mistake; a place that was named is meant. */
-    bool is_named = strcmp(cache->name, cache->path) == 0 ||
-                    process_variable("SERVETEL_AUTH_DIR") != NULL;
+    bool is_file = strcmp(cache->name, cache->path) == 0;
+    bool is_named = is_file || process_variable("SERVETEL_AUTH_DIR") != NULL;
     enum result result;
     struct stat st;
 
@@ -101,6 +98,11 @@ enum result cache_lock(struct cache *cache, struct error *error)
             if (stat(cache->dir_path, &st) < 0 && errno == ENOENT &&
                 make_directories(cache->dir_path, is_named, error) != RESULT_OK)
                 return error->result;
+            if ((is_file || cache_is_linked(cache)) && lstat(cache->lock_path, &st) == 0 &&
+                st.st_size > TOKEN_FINGERPRINT_SIZE - 1)
+                return error_set(error, RESULT_LOCAL,
+                                 "the lock '%s' is another program's: name the cache otherwise",
+                                 cache->lock_path);
             if (open_lock(cache->lock_path, O_CREAT, &cache->lock_fd, error) != RESULT_OK)
                 return error->result;
         }

@@ -176,14 +176,18 @@ TEST(a_lock_that_is_open_to_others_is_closed)
 
 TEST(a_lock_that_another_program_wrote_is_left_as_it_is)
 {
-    set_up();
-    put_bytes(at("default.lock"), "[[package]]\n", 12, 0644);
-    open_cache();
-    CHECK_INT(cache_lock(&cache, &error), RESULT_LOCAL);
-    CHECK(strstr(error.text, "another program's") != NULL);
-    CHECK_STR(get(at("default.lock")), "[[package]]\n");
-    CHECK_INT(mode_of(at("default.lock")), 0644);
-    tear_down();
+    for (int linked = 0; linked < 2; linked++) {
+        set_up();
+        put_bytes(at("poetry.lock"), "[[package]]\n", 12, 0644);
+        CHECK(symlink("poetry.json", at("default.json")) == 0);
+        CHECK_INT(cache_open(&cache, "default", linked ? NULL : at("poetry.json"), &error),
+                  RESULT_OK);
+        CHECK_INT(cache_lock(&cache, &error), RESULT_LOCAL);
+        CHECK(strstr(error.text, "another program's") != NULL);
+        CHECK_STR(get(at("poetry.lock")), "[[package]]\n");
+        CHECK_INT(mode_of(at("poetry.lock")), 0644);
+        tear_down();
+    }
 }
 
 TEST(a_lock_that_is_no_file_is_refused)
