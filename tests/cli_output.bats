@@ -218,7 +218,7 @@ has_another_token() { [ "$(cached_token)" != "$1" ]; }
     old="$(cached_token)"
     mkfifo "$out"
     exec 8<>"$out"
-    dd if=/dev/zero bs=4096 count=16 >&8 2>"$BATS_TEST_TMPDIR/dd"
+    dd if=/dev/zero of="$out" oflag=nonblock bs=4096 2>"$BATS_TEST_TMPDIR/dd" || true # until it is full
     # shellcheck disable=SC2016 # the inner shell's
     background sh -c 'exec servetel-auth refresh --print >"$0"' "$out"
     retry_until 20 has_another_token "$old"

@@ -2,6 +2,7 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,15 +28,27 @@ bool fd_is_at(int fd, const char *path)
            st.st_dev == there.st_dev;
 }
 
+/* Where signals are held: false once one has come and what is there (a pipe that nobody reads, a
+ * terminal that was stopped) takes nothing more. */
+static bool has_room(int fd)
+{
+    struct pollfd fds[] = {{.fd = fd, .events = POLLOUT}, {.fd = signals_fd(), .events = POLLIN}};
+
+    return signals_fd() < 0 || FD_RETRY(poll(fds, 2, -1)) < 0 || fds[0].revents != 0;
+}
+
 int fd_write_at(int fd, const void *bytes, size_t len, off_t offset)
 {
     const char *from = bytes;
 
     while (len > 0) {
-        ssize_t done = offset < 0 ? write(fd, from, len) : pwrite(fd, from, len, offset);
+        ssize_t done;
 
-        /* What nobody reads (a pipe, a terminal that was stopped) must not outlast a signal. */
-        if (done < 0 && errno == EINTR && (offset >= 0 || !signals_caught()))
+        errno = EINTR;
+        if (offset < 0 && !has_room(fd))
+            return -1;
+        done = offset < 0 ? write(fd, from, len) : pwrite(fd, from, len, offset);
+        if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
             return -1;
