@@ -98,6 +98,7 @@ teardown() { test_teardown; }
     SERVETEL_PROFILE=/x try show -f "$(cache_file)"
     assert_done
     assert_stdout made-up-default
+    assert_stderr_empty
 }
 
 @test "with --all no variable that is about one profile is looked at" {

@@ -89,9 +89,14 @@ cached_token_works() { token_works "$(cached_token)"; }
     assert_no_token_file
 }
 
-# stop_renewer: the one child that is not the program.
-stop_renewer() {
-    kill -STOP "$(ps -o pid= --ppid "$BG_PID" | grep -vw "$(cat started)")"
+# know_children: they are ended with the test whatever becomes of their parent. RENEWER is the one that is not the
+# program.
+know_children() {
+    local pid
+    for pid in $(ps -o pid= --ppid "$BG_PID"); do
+        STARTED_PIDS+=("$pid")
+        [ "$pid" = "$(cat started)" ] || RENEWER=$pid
+    done
 }
 
 @test "a renewal that cannot be told to end is killed, and the program's status is told" {
@@ -106,7 +111,8 @@ stop_renewer() {
         background bash -c 'trap "" TERM; exec "$@"' - servetel-auth exec --keep-fresh -- sh -c "$WAITS"
         retry_until 20 has_requests refresh 1
         retry_until 20 test -e started
-        [ -z "$stopped" ] || stop_renewer
+        know_children
+        [ -z "$stopped" ] || kill -STOP "$RENEWER"
         kill -s KILL "$(cat started)"
         retry_until 40 is_gone "$BG_PID"
         assert_ends 137
@@ -122,14 +128,15 @@ stop_renewer() {
     server_script refresh '{"hang":true}'
     keep_fresh sh -c "$WAITS"
     retry_until 20 has_requests refresh 1
+    know_children
     kill -s KILL "$BG_PID"
     wait "$BG_PID" || true
     path="$(cat path)"
     [ -e "$path" ]
     try refresh --timeout 1s
     assert_failed 5 # the renewal has the profile's lock
-    [ ! -e "$path" ] && [ ! -e "${path%.token}" ]
-    kill "$(cat started)"
+    [ ! -e "$path" ]
+    [ ! -e "${path%.token}" ]
 }
 
 @test "a renewal that gets no answer holds up the end for two seconds at most" {

@@ -160,6 +160,13 @@ port_or_end() {
     [ -s "$1" ] || is_gone "$2"
 }
 
+# catches_term PID: whether the process has a handler for SIGTERM (15, so bit 14).
+catches_term() {
+    local caught
+    caught="$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status")"
+    ((0x${caught:-0} & 0x4000))
+}
+
 # hold_lock FILE: from another process, until release_lock or the test's end. The one process left has the lock.
 hold_lock() {
     local held

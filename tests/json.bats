@@ -172,15 +172,15 @@ EOT
 @test "an interrupted refresh --all says with which status it ends, though all that was sent is stored" {
     local name
     for name in a b c d; do write_cache . "$name" "$(server_issue '{}')"; done
-    server_script refresh '{"hold":true,"repeat":2}'
-    background servetel-auth refresh --all --json --jobs 2
-    retry_until 10 has_requests refresh 2
+    server_script refresh '{"hold":true}'
+    background servetel-auth refresh --all --json --jobs 1
+    retry_until 10 has_requests refresh 1
     kill -TERM "$BG_PID"
-    server_release 2
+    server_release
     status=0
     wait "$BG_PID" || status=$?
     assert_status 143
-    assert_equal "$(jq -c '[.exit_code, .total.renewed, .total.failed, .total.interrupted]' "$BG_OUT")" '[143,2,0,2]'
+    assert_equal "$(jq -c '[.exit_code, .total.renewed, .total.failed, .total.interrupted]' "$BG_OUT")" '[143,1,0,3]'
 }
 
 @test "what the service, a token or a file says is valid UTF-8 in JSON, without a control character" {

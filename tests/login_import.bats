@@ -99,7 +99,7 @@ teardown() { test_teardown; }
 @test "a login at another host does not take the token command along" {
     quietly login --token-command 'echo abc.def' --api-url http://127.0.0.1:9/v1
     snapshot
-    try login --api-url "$API"
+    capture setsid -w servetel-auth login --api-url "$API"
     assert_failed 2
     assert_stderr_has 'no login ID was given'
     assert_unchanged

@@ -114,13 +114,6 @@ sent_password() {
     assert_nothing_cached
 }
 
-# catches_term PID: whether the process has a handler for SIGTERM (15, so bit 14).
-catches_term() {
-    local caught
-    caught="$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status")"
-    ((0x${caught:-0} & 0x4000))
-}
-
 @test "a password on stdin that does not come is 5 within --timeout, and SIGTERM meanwhile 143" {
     [ -e /proc/self/status ] || skip 'no /proc tells when the program listens'
     mkfifo "$HOME/pipe"
@@ -303,6 +296,7 @@ catches_term() {
 }
 
 @test "a prompt that is stopped by ^Z gives the terminal back, and asks again after fg" {
+    [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'valgrind passes over a SIGTSTP that a program sends to itself'
     on_terminal expect:assword echo:off 'type:half\x1a' stopped restored continue \
         expect:assword echo:off 'type:correct horse\n' -- servetel-auth login -e "$EMAIL"
     assert_done
@@ -311,13 +305,14 @@ catches_term() {
 
 @test "where no shell could continue it, ^Z at the prompt asks again" {
     [ -n "$(type -P script)" ] || skip 'there is no script(1)'
-    on_terminal expect:assword 'type:half\x1a' expect:assword 'type:correct horse\n' -- \
+    on_terminal --timeout 30 expect:assword 'type:half\x1a' expect:assword 'type:correct horse\n' -- \
         script -qec "servetel-auth login -e '$EMAIL'" /dev/null
     assert_status 0
     assert_equal "$(sent_password)" 'correct horse.'
 }
 
 @test "a prompt that is stopped by ^Z can be ended" {
+    [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'valgrind passes over a SIGTSTP that a program sends to itself'
     # shellcheck disable=SC2016 # the inner shell's
     local ended='for i in $(seq 200); do case $(ps -o stat= -p "$PROGRAM") in Z*) exit ;; esac; sleep 0.05; done; exit 1'
     on_terminal --timeout 30 expect:assword echo:off 'type:\x1a' stopped restored signal:TERM signal:CONT \

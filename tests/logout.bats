@@ -88,16 +88,13 @@ make_three() {
     assert_equal "$(profiles)" ./two.json
 }
 
-waits_for() {
-    [ -n "$(find "/proc/$1/fd" -lname "$2" 2>/dev/null)" ]
-}
-
 @test "a signal ends logout --all where it is: what comes behind stays, and no word of it" {
-    [ -d /proc/self/fd ] || skip 'no /proc'
+    [ -e /proc/self/status ] || skip 'only Linux says what a process catches'
+    [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'valgrind catches it itself, and earlier'
     make_three
     hold_lock "$DIR/one.lock"
     background servetel-auth logout --all --yes
-    retry_until 10 waits_for "$BG_PID" "$DIR/one.lock"
+    retry_until 10 catches_term "$BG_PID"
     kill -TERM "$BG_PID"
     status=0
     wait "$BG_PID" || status=$?

@@ -272,14 +272,17 @@ spent_token() {
 
 @test "nor is it where the refused one does not come, or comes too late" {
     with_token
-    capture servetel-auth refresh --rejected-stdin --print --timeout 1s --complain-below 1m < <(exec sleep 20)
+    mkfifo silent
+    exec 8<>silent
+    capture servetel-auth refresh --rejected-stdin --print --timeout 1s --complain-below 1m <&8
     assert_failed 5
     assert_stdout_empty
-    capture servetel-auth refresh --rejected-stdin --print --timeout 1s --complain-below 1m \
-        < <(cached_token && exec sleep 20)
+    cached_token >&8 # and no end of it
+    capture servetel-auth refresh --rejected-stdin --print --timeout 1s --complain-below 1m <&8
     assert_failed 5
     assert_stdout_empty
     assert_requests 0
+    exec 8>&-
 }
 
 @test "a refused password is not sent for the next worker's 401" {

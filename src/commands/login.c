@@ -212,7 +212,8 @@ static int log_in_or_import(struct login *login)
     int code = 0;
 
     if (login->wish.goal == RENEW_GOAL_LOGIN && login->wish.person_waits &&
-        decide_pause_s(&r->profile, clock_epoch_s()) > 0 && !decide_pause_is_own(&r->profile))
+        is_same_account(login) && decide_pause_s(&r->profile, clock_epoch_s()) > 0 &&
+        !decide_pause_is_own(&r->profile))
         msg_warn("the service asked to be left alone until %s",
                  clock_format(r->profile.retry_at, when));
     result = command_renew(o, r, host);

@@ -54,8 +54,8 @@ static enum renew_plan decide_login(const struct profile *profile, const struct 
 {
     bool imports = wish->goal == RENEW_GOAL_IMPORT;
     /* Another account's pause is nothing to this one, nor is our own to a login with a password. */
-    bool waits = !imports && !wish->person_waits && decide_pause_s(profile, now) > 0 &&
-                 (wish->password == NULL || !decide_pause_is_own(profile)) &&
+    bool goes_on = decide_pause_is_own(profile) ? wish->password != NULL : wish->person_waits;
+    bool waits = !imports && !goes_on && decide_pause_s(profile, now) > 0 &&
                  profile_is_of(profile, wish->email, profile_api_url(profile, wish->api_url));
 
     *why = "a login is wanted"; /* not told: a person has asked for it */
