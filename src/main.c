@@ -225,7 +225,7 @@ static int run_command(int argc, char **argv)
         msg_error("%s (see servetel-auth %s --help)", error.text, command->name);
         return result_exit_code(result);
     }
-    msg_set_level(options.verbose ? MSG_VERBOSE : options.quiet ? MSG_QUIET : MSG_NORMAL);
+    msg_level = options.verbose ? MSG_VERBOSE : options.quiet ? MSG_QUIET : MSG_NORMAL;
     return command->run(&options);
 }
 

@@ -13,15 +13,10 @@
 
 #define CLEAR_LINE "\r\033[K"
 
-static enum msg_level level = MSG_NORMAL;
+enum msg_level msg_level = MSG_NORMAL;
 /* Whether the terminal's last line is a progress line. The lock is for that, and for writing. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool progress_shown;
-
-void msg_set_level(enum msg_level new_level)
-{
-    level = new_level;
-}
 
 /* Whether what is there does as escape sequences say. */
 static bool knows_escapes(int fd)
@@ -44,7 +39,7 @@ void msg_write(enum msg_level least, const char *kind, const char *format, ...)
     va_list args;
     int len;
 
-    if (level < least)
+    if (msg_level < least)
         return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -66,7 +61,7 @@ void msg_progress(const char *format, ...)
     char line[256] = CLEAR_LINE, *text = line + strlen(line);
     va_list args;
 
-    if (level < MSG_NORMAL || !knows_escapes(STDERR_FILENO))
+    if (msg_level < MSG_NORMAL || !knows_escapes(STDERR_FILENO))
         return;
     va_start(args, format);
     vsnprintf(text, sizeof line - strlen(line), format, args);

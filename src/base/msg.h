@@ -12,12 +12,15 @@
 
 enum msg_level { MSG_QUIET, MSG_NORMAL, MSG_VERBOSE };
 
-void msg_set_level(enum msg_level level);
+/* What is told; set once, before there are threads. */
+extern enum msg_level msg_level;
 
 #define msg_error(...) msg_write(MSG_QUIET, "", __VA_ARGS__)
 #define msg_warn(...) msg_write(MSG_NORMAL, "warning: ", __VA_ARGS__) /* not when quiet */
 #define msg_note(...) msg_write(MSG_NORMAL, "", __VA_ARGS__)          /* likewise */
-#define msg_verbose(...) msg_write(MSG_VERBOSE, "", __VA_ARGS__)      /* only when verbose */
+/* Only when verbose: else its arguments cost nothing, such as the time zone's file. */
+#define msg_verbose(...)                                                                           \
+    (msg_level < MSG_VERBOSE ? (void)0 : msg_write(MSG_VERBOSE, "", __VA_ARGS__))
 void msg_write(enum msg_level least, const char *kind, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* A line that overwrites itself on a terminal, and nothing elsewhere; an empty text removes it. */

@@ -646,9 +646,9 @@ TEST(how_long_each_step_took_is_told)
     CHECK(pipe(fd) == 0);
     before = dup(STDERR_FILENO);
     dup2(fd[1], STDERR_FILENO);
-    msg_set_level(MSG_VERBOSE);
+    msg_level = MSG_VERBOSE;
     CHECK_INT(send_it(), RESULT_OK);
-    msg_set_level(MSG_NORMAL);
+    msg_level = MSG_NORMAL;
     dup2(before, STDERR_FILENO);
     libcurl.easy_getinfo = getinfo;
     CHECK(read(fd[0], told, sizeof told - 1) > 0);
