@@ -460,7 +460,7 @@ spent_token() {
     http POST /v1/auth/login "{\"email\":\"$EMAIL\",\"password\":\"$PW\"}" 'X-Test: 1' 'Accept: application/json' \
         'Content-Type: application/json'
     before="$(server_stats me_ok)"
-    retry_until 60 calls_done $((before + 80))
+    retry_until 240 calls_done $((before + 80))
     touch stop
     for i in "${!pids[@]}"; do
         wait "${pids[i]}" || fail_with "worker $i failed" "$(cat "err.$((i + 1))")"

@@ -2,8 +2,7 @@
 /* What the caller gave this process and this process changes for itself: a program that it starts
  * must find it as the caller had it. Changed are: core files (off: one would hold a token; nor may
  * another process of the user read our memory), SIGPIPE and SIGXFSZ (ignored: a broken pipe and a
- * file size limit are errors of write(2), with a message and an exit code), SIGCHLD (not ignored).
- */
+ * file size limit are errors of write(2), with a message and an exit code), SIGCHLD (default). */
 #pragma once
 
 /* A variable of the environment; NULL where it is empty, too. */

@@ -268,8 +268,7 @@ static size_t distance(const char *a, size_t a_len, const char *b)
 const char *text_nearest(const char *typed, size_t len, const char *const *names,
                          char text[TEXT_NEAREST_SIZE])
 {
-    /* A third of the letters, and one, may be wrong: more is another word. Of one letter none may.
-     */
+    /* A third of the letters, and one, may be wrong: more is another word; of one alone, none. */
     size_t letters = len - strspn(typed, "-");
     size_t limit = letters / 3 + 1 < letters ? letters / 3 + 2 : 1;
 
