@@ -200,7 +200,7 @@ link_cache() {
 }
 
 @test "a link that cannot be read is 7" {
-    needs_strace
+    needs_traced_strings
     mkdir -m 700 "$DIR"
     ln -s nowhere "$CACHE"
     # Of this path alone: a sanitizer reads the link to its own program.
