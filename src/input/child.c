@@ -109,14 +109,15 @@ static void put_into_group(const struct running *running, pid_t pid)
 }
 
 /* Between fork and exec in a program that may have threads: system calls only. */
-static _Noreturn void become_shell(const struct running *running, char **environment, int in,
-                                   int out)
+static _Noreturn void become_shell(const struct running *running, char **environment,
+                                   const sigset_t *mask, int in, int out)
 {
     char shell[] = "sh", option[] = "-c";
     char *argv[] = {shell, option, (char *)(uintptr_t)running->child->command, NULL};
 
     put_into_group(running, getpid());
     process_restore();
+    pthread_sigmask(SIG_SETMASK, mask, NULL); /* what came since the fork acts by itself */
     if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
         execve("/bin/sh", argv, environment);
     _exit(127);
@@ -127,7 +128,9 @@ static enum result start(struct running *running, const struct child *child, str
     OWNED char **merged = child_environment(child->environment);
     int in[2] = {-1, -1}, out[2] = {-1, -1}, number;
     bool wants_output = child->line != NULL;
+    sigset_t all, mask;
 
+    sigfillset(&all);
     *running = (struct running){.child = child, .pid = -1, .out_fd = -1, .in_fd = -1};
     running->terminal.fd = fd_open("/dev/tty", O_RDWR | O_NOCTTY);
     if (child->input == NULL)
@@ -138,9 +141,11 @@ static enum result start(struct running *running, const struct child *child, str
         fcntl(out[1], F_SETFL, 0);
     if (in[0] >= 0 && (!wants_output || out[0] >= 0)) {
         lend_terminal(&running->terminal);
-        running->pid = signals_fork();
+        pthread_sigmask(SIG_BLOCK, &all, &mask);
+        running->pid = fork();
         if (running->pid == 0)
-            become_shell(running, merged, in[0], wants_output ? out[1] : STDERR_FILENO);
+            become_shell(running, merged, &mask, in[0], wants_output ? out[1] : STDERR_FILENO);
+        pthread_sigmask(SIG_SETMASK, &mask, NULL);
         if (running->pid > 0)
             put_into_group(running, running->pid); /* whichever of the two comes first */
     }
