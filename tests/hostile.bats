@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Answers that nobody wants: broken, forged, cut, endless, slow, or telling too much. hostile_cases.py has them, and
-# what is looked at in each case, for login and for refresh.
+# Answers that nobody wants: broken, forged, cut, endless, slow, or telling too much. hostile_cases.py has them,
+# hostile_run.py what is looked at in each case, for login and for refresh.
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and is meant to be
 
 load helper
@@ -17,8 +17,7 @@ teardown() { test_teardown; }
 # cases GROUP: all of a group's; what is wrong is printed with the name of the case.
 cases() {
     mkdir "$BATS_TEST_TMPDIR/work"
-    capture "$TESTS_PYTHON" "$TESTS_DIR/hostile_cases.py" --port "$API_PORT" \
-        --work "$BATS_TEST_TMPDIR/work" "$1"
+    capture "$TESTS_PYTHON" "$TESTS_DIR/hostile_run.py" --work "$BATS_TEST_TMPDIR/work" "$1"
     assert_done
     assert_stderr_empty
     [[ "$output" =~ ^[1-9][0-9]*' cases'$ ]] || fail_with_run "expected the number of cases"
