@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/msg.h"
 #include "base/signals.h"
+#include "descriptors.h"
 #include "service/libcurl.h"
 #include "unit.h"
 
@@ -452,21 +453,6 @@ TEST(what_was_read_on_a_used_connection_is_not_sent_again)
     CHECK_INT(send_it(), RESULT_OK); /* one that is new */
     CHECK_INT(requests, 3);
     tear_down();
-}
-
-#define FDS 64
-
-static int count_fds(bool inherited[FDS])
-{
-    int count = 0;
-
-    for (int fd = 0; fd < FDS; fd++) {
-        int flags = fcntl(fd, F_GETFD);
-
-        count += flags >= 0;
-        inherited[fd] = flags >= 0 && (flags & FD_CLOEXEC) == 0;
-    }
-    return count;
 }
 
 /* The service's thread may be a little later. */

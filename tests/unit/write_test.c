@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "caching.h"
+#include "descriptors.h"
 #include "store/lock.h"
 
 /* ---- writing ---- */
@@ -307,22 +308,6 @@ TEST(a_directory_is_not_removed)
 }
 
 /* ---- descriptors ---- */
-
-#define FDS 64
-
-/* Which descriptors are open, and which of them a program that is started would have. */
-static int count_fds(bool inherited[FDS])
-{
-    int count = 0;
-
-    for (int fd = 0; fd < FDS; fd++) {
-        int flags = fcntl(fd, F_GETFD);
-
-        count += flags >= 0;
-        inherited[fd] = flags >= 0 && (flags & FD_CLOEXEC) == 0;
-    }
-    return count;
-}
 
 TEST(no_descriptor_is_left_open_or_inherited)
 {

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors that are left open, or that a program would inherit. */
+#pragma once
+
+#include <fcntl.h>
+#include <stdbool.h>
+
+#define FDS 64
+
+/* Which descriptors are open, and which of them a program that is started would have. */
+static inline int count_fds(bool inherited[FDS])
+{
+    int count = 0;
+
+    for (int fd = 0; fd < FDS; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        count += flags >= 0;
+        inherited[fd] = flags >= 0 && (flags & FD_CLOEXEC) == 0;
+    }
+    return count;
+}
