@@ -6,7 +6,6 @@ Whatever is compared is run in turns, a few runs each, and a ratio is the median
 drifts, drifts for both. Wall and CPU are hyperfine's, without a shell; instructions are callgrind's.
 """
 import argparse
-import collections
 import http.client
 import json
 import os
@@ -20,14 +19,13 @@ import time
 import urllib.parse
 
 sys.dont_write_bytecode = True  # leave no __pycache__ in the source tree
+import bulk  # noqa: E402
 import workers  # noqa: E402
+from report import MB, Report, count, megabytes, ms, ratio, say  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DELAY_S = 0.1  # slow_api.py's
-FSYNC_MS = 5  # slow_fsync.c's
 STALE_SHOWS = 200
 ROUNDS = 15
-MB = 1e6
 PYTHON_SCRIPT = """
 import json, sys, urllib.request
 request = urllib.request.Request(sys.argv[1], b"", {"Authorization": sys.argv[2], "Accept": "application/json"})
@@ -35,10 +33,6 @@ print(json.load(urllib.request.urlopen(request))["access_token"])
 """
 
 median = statistics.median
-
-
-def say(text):
-    print("bench: " + text, file=sys.stderr, flush=True)
 
 
 def checked(argv, env, **options):
@@ -146,39 +140,6 @@ class World:
             "logged_in_at": now + lasts_s - 3600})
 
 
-# ------------------------------------------------------------------------------------------------- reports
-
-class Report:
-    def __init__(self):
-        self.targets, self.tables, self.failed = [], [], False
-        self.load = os.getloadavg()[0]  # before there is ours
-
-    def target(self, what, must, aim, value, form):
-        """Everything measured is better the smaller it is."""
-        passed = value <= must
-        self.failed = self.failed or not passed
-        self.targets.append([what, form(must), form(aim) if aim is not None else "",
-                             "**%s**" % form(value), "yes" if passed else "**no**"])
-
-    def table(self, title, head, rows):
-        self.tables.append("### %s\n\n%s" % (title, markdown(head, rows)))
-
-    def text(self, world, runs):
-        parts = ["Measured by `make bench` on %s. Each ratio is the median of %d turns' ratios."
-                 % (machine(world), min(ROUNDS, runs))]
-        if self.load > os.cpu_count() / 2:
-            parts.append("The machine was busy (load %.1f): wall times are not to be relied on." % self.load)
-        if world.options.roots:
-            parts.append("No mount namespace could be had: the test root was named in SSL_CERT_DIR.")
-        parts.append(markdown(["", "must", "aim", "measured", "met"], self.targets))
-        return "\n\n".join(parts + self.tables) + "\n"
-
-
-def markdown(head, rows):
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1)] + rows
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def machine(world):
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
@@ -191,26 +152,6 @@ def machine(world):
         system = platform.system()
     return ", ".join([model[1] if model else platform.machine(), "%d cores" % os.cpu_count(), system,
                       "kernel " + platform.release(), filesystem] + libraries)
-
-
-def ms(seconds):
-    return "%.2f ms" % (1e3 * seconds) if seconds < 0.01 else "%.1f ms" % (1e3 * seconds)
-
-
-def megabytes(size):
-    return "%.2f MB" % (size / MB) if size < 10 * MB else "%.1f MB" % (size / MB)
-
-
-def ratio(value):
-    return "%.3f" % value if value < 0.2 else "%.2f" % value
-
-
-def one_in(value):
-    return "1/%.1f" % (1 / value)
-
-
-def count(value):
-    return "%d" % value
 
 
 def compared(samples, counted, peaks, base):
@@ -285,92 +226,6 @@ def bench_requests(world, report, runs):
     report.table("A request over TLS", *compared(samples, counted, peaks, "`refresh`: `curl`"))
 
 
-Bulk = collections.namedtuple("Bulk", "wall cpu connections waiting peak files")
-BULK_HEAD = ["profiles", "jobs", "wall", "of one after another", "CPU per profile", "connections", "peak memory",
-             "open files"]
-
-
-def bulk_row(profiles, jobs, bulk):
-    """One after another: the service's delays alone, nothing of our own."""
-    return ["%d" % profiles, "%d" % jobs, "%.2f s" % bulk.wall, one_in(bulk.wall / (profiles * DELAY_S)),
-            ms(bulk.cpu / profiles), "%d" % bulk.connections, megabytes(bulk.peak), "%d" % bulk.files]
-
-
-def slow_api_counts(world):
-    connection = http.client.HTTPConnection(urllib.parse.urlsplit(world.options.slow_api).netloc)
-    connection.request("GET", "/")
-    return json.load(connection.getresponse())
-
-
-def make_profiles(world, profiles):
-    """The environment in which they are all there are."""
-    for index in range(profiles):
-        world.file("all-%d/p%04d.json" % (profiles, index), world.cached(world.options.slow_api, index))
-    return dict(world.env, SERVETEL_AUTH_DIR=os.path.join(world.work, "all-%d" % profiles))
-
-
-def refresh_all(world, env, profiles, jobs):
-    slow_api_counts(world)
-    start = time.monotonic()
-    process = subprocess.Popen([world.program, "refresh", "--all", "--quiet", "--jobs", str(jobs)], env=env,
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    peak = files = 0
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        try:
-            files = max(files, len(os.listdir("/proc/%d/fd" % process.pid)))
-            with open("/proc/%d/status" % process.pid, encoding="utf-8") as file:
-                peak = max([peak] + [1024 * int(kb) for kb in re.findall(r"VmHWM:\s*(\d+)", file.read())])
-        except OSError:
-            pass  # it has just ended
-        time.sleep(0.01)
-    wall = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    counts = slow_api_counts(world)
-    if process.returncode != 0 or counts["requests"] != profiles:
-        sys.exit("bench: refresh --all of %d: exit %d, %d requests"
-                 % (profiles, process.returncode, counts["requests"]))
-    return Bulk(wall, usage.ru_utime + usage.ru_stime, counts["connections"], counts["most_waiting"], peak, files)
-
-
-def bench_all(world, report, runs):
-    results = {}
-    envs = {profiles: make_profiles(world, profiles) for profiles in (10, 100, 400, 1000, 3000)}
-    # The small ones are over soon enough to be run more often; in turns again.
-    plan = [(n, jobs) for n in envs for jobs in (16, 32)]
-    for turn in range(3 if runs >= 50 else 1):
-        for profiles, jobs in plan:
-            if turn == 0 or profiles <= 400:
-                say("refresh --all: %d profiles, %d jobs" % (profiles, jobs))
-                results.setdefault((profiles, jobs), []).append(refresh_all(world, envs[profiles], profiles, jobs))
-    for key in plan:
-        results[key] = Bulk(*map(median, zip(*results[key])))
-    best, small, large = results[400, 32], results[100, 32], results[3000, 32]
-    report.target("`refresh --all`, 400 profiles, 32 jobs / one after another", 1 / 24, 1 / 30,
-                  best.wall / (400 * DELAY_S), one_in)
-    report.target("the same, CPU per profile", 1.0e-3, 0.5e-3, best.cpu / 400, ms)
-    report.target("CPU per profile, 3,000 / 100 profiles", 1.3, 1.1,
-                  (large.cpu / 3000) / (small.cpu / 100), ratio)
-    report.target("`refresh --all`, 3,000 profiles, peak memory", 20 * MB, 14 * MB, large.peak, megabytes)
-    report.table("`refresh --all`, %d ms a request" % (1000 * DELAY_S), BULK_HEAD,
-                 [bulk_row(*key, bulk) for key, bulk in results.items()])
-
-
-def bench_slow_disk(world, report, runs):
-    """One that waits for the disk must not hold up the others."""
-    profiles, jobs = 400, 32
-    env = dict(make_profiles(world, profiles), LD_PRELOAD=world.floor("slow_fsync.so"))
-    say("refresh --all: %d profiles, %d jobs, a slow disk" % (profiles, jobs))
-    bulks = [refresh_all(world, env, profiles, jobs) for _ in range(3 if runs >= 50 else 1)]
-    bulk = Bulk(*map(median, zip(*bulks)))
-    report.target("`refresh --all`, each fsync %d ms longer / one after another" % FSYNC_MS, 1 / 20, 1 / 25,
-                  bulk.wall / (profiles * DELAY_S), one_in)
-    report.target("the same, CPU per profile", 1.0e-3, 0.5e-3, bulk.cpu / profiles, ms)
-    report.table("`refresh --all`, each fsync %d ms longer" % FSYNC_MS, BULK_HEAD, [bulk_row(profiles, jobs, bulk)])
-
-
 def api_refreshes(world):
     url = urllib.parse.urlsplit(world.options.api)
     connection = http.client.HTTPConnection(url.netloc)
@@ -424,7 +279,7 @@ def bench_stale(world, report, runs):
                  ["at once", "requests", "until the last has its token"], rows)
 
 
-BENCHES = {"show": bench_show, "requests": bench_requests, "all": bench_all, "slow_disk": bench_slow_disk,
+BENCHES = {"show": bench_show, "requests": bench_requests, "all": bulk.bench, "slow_disk": bulk.bench_slow_disk,
            "stale": bench_stale, "refused": workers.bench}
 
 
@@ -445,7 +300,7 @@ def main():
     for name, bench in BENCHES.items():
         if name in options.only:
             bench(world, report, options.runs)
-    text = report.text(world, options.runs)
+    text = report.text(machine(world), min(ROUNDS, options.runs), bool(options.roots))
     print(text, end="")
     with open(os.path.join(options.bin_dir, "bench.md"), "w", encoding="utf-8") as file:
         file.write(text)
