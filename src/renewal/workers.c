@@ -44,6 +44,7 @@ static struct renewal *take_waiting(struct line *line, int64_t *until_ms)
 
         if (r->again_ms <= now || signals_caught()) {
             *at = r->next;
+            r->deadline_ms += now > r->again_ms ? now - r->again_ms : 0; /* it stood in line */
             return r;
         }
         if (*until_ms == 0 || r->again_ms < *until_ms)
@@ -102,16 +103,13 @@ static void *work(void *user)
     struct renewal *r;
 
     while ((r = take_next(line)) != NULL) {
-        enum result result;
-
         r->connection = &worker->connection;
-        result = renew(r);
-        if (result == RESULT_AGAIN) {
+        if (renew(r) == RESULT_AGAIN) {
             put_back(line, r);
             continue;
         }
         pthread_mutex_lock(&line->lock);
-        line->workers->done(line->workers->user, r, result);
+        line->workers->done(line->workers->user, r, r->error.result);
         pthread_mutex_unlock(&line->lock);
         renew_end(r);
         mem_free(r);

@@ -24,6 +24,7 @@
 #include "jwt.h"
 #include "renewal/renew.h"
 #include "scratch.h"
+#include "signalled.h"
 #include "store/lock.h"
 #include "store/token.h"
 #include "unit.h"
@@ -425,15 +426,6 @@ static inline void spend_the_time(void)
 static inline void interrupt(void)
 {
     raise(SIGTERM);
-}
-
-/* The next renewal knows nothing of it. */
-static inline void forget_signals(void)
-{
-    bool by_terminal;
-
-    while (signals_take(&by_terminal) != 0)
-        continue;
 }
 
 /* ---- what is cached, and what is wanted ---- */

@@ -21,6 +21,7 @@
 #include "base/signals.h"
 #include "descriptors.h"
 #include "service/libcurl.h"
+#include "signalled.h"
 #include "unit.h"
 
 /* Nobody waits for so long; what hangs fails by it. */
@@ -484,14 +485,6 @@ TEST(no_descriptor_is_left_open_or_inherited)
 }
 
 /* ---- signals ---- */
-
-static void forget_signals(void)
-{
-    bool by_terminal;
-
-    while (signals_take(&by_terminal) != 0)
-        continue;
-}
 
 /* From the service, when it has the request; it goes on once the signal has come. */
 static void interrupt(void)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/signals.h"
 #include "scratch.h"
+#include "signalled.h"
 #include "store/lock.h"
 #include "unit.h"
 
@@ -324,6 +325,30 @@ TEST(one_that_waits_in_vain_ends)
     tear_down();
 }
 
+static void take_more_than_its_time(int number)
+{
+    struct timespec more = {.tv_sec = 1, .tv_nsec = 200 * 1000 * 1000};
+
+    if (number == 1)
+        nanosleep(&more, NULL);
+    cache_unlock(&held);
+}
+
+/* It could have gone on long before: that nobody was free is not its fault. */
+TEST(one_in_line_loses_no_time_by_it)
+{
+    set_up(2);
+    wish.timeout_ms = 1000;
+    hold_the_first();
+    on_request = take_more_than_its_time;
+    run(1);
+    CHECK_INT(results[0], RESULT_OK);
+    CHECK_INT(results[1], RESULT_OK);
+    CHECK(is_renewed(0));
+    cache_close(&held);
+    tear_down();
+}
+
 /* ---- signals ---- */
 
 static void interrupt(void)
@@ -335,14 +360,6 @@ static void interrupt_at_the_third(int number)
 {
     if (number == 3)
         interrupt();
-}
-
-static void forget_signals(void)
-{
-    bool by_terminal;
-
-    while (signals_take(&by_terminal) != 0)
-        continue;
 }
 
 TEST(after_a_signal_none_is_begun)
