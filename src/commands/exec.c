@@ -124,7 +124,7 @@ static _Noreturn void renew_apart(const struct keeper *k, const struct renew_wis
     close(k->file.lock_fd);   /* the keeper's alone: it tells that it lives */
     renew_begin(&r, wish, command_profile(k->options), k->options->file);
     result = command_renew(k->options, &r, NULL);
-    asked_s = decide_pause_s(&r.profile, clock_epoch_s());
+    asked_s = decide_pause_is_own(&r.profile) ? 0 : decide_pause_s(&r.profile, clock_epoch_s());
     if (result != RESULT_OK && result != RESULT_INTERRUPTED)
         tell_failure(k, r.error.text, result, asked_s > pause_s ? asked_s : pause_s);
     renew_end(&r);

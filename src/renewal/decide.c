@@ -36,7 +36,7 @@ void decide_note_failed_login(struct profile *profile, int64_t now)
 {
     int64_t last_s = profile->retry_at - profile->retry_noted_at, pause_s = LOGIN_PAUSE_FIRST_S;
 
-    if (text_is(profile->unattended_login, PROFILE_LOGIN_FAILED) && last_s > 0)
+    if (text_is(profile->unattended_login, PROFILE_LOGIN_FAILED) && last_s >= LOGIN_PAUSE_FIRST_S)
         pause_s = last_s < LOGIN_PAUSE_MAX_S / 2 ? last_s * 2 : LOGIN_PAUSE_MAX_S;
     mem_replace(&profile->unattended_login, PROFILE_LOGIN_FAILED);
     profile->unattended_login_at = now;
@@ -71,6 +71,7 @@ enum renew_plan decide(const struct profile *profile, const struct renew_wish *w
                                ? profile_default_min_ttl_s(profile)
                                : wish->keep_above_s;
     bool permanent = profile->token != NULL && profile_is_permanent(profile);
+    bool exchanges = profile->token != NULL && !permanent && profile->refused_at == 0;
 
     if (wish->goal != RENEW_GOAL_FRESH)
         return decide_login(profile, wish, now, why);
@@ -86,12 +87,13 @@ enum renew_plan decide(const struct profile *profile, const struct renew_wish *w
         *why = "the token is permanent: renewing it would end it";
         return RENEW_PLAN_KEEP;
     }
-    if (decide_pause_s(profile, now) > 0) {
+    /* Our own pause is for the password alone. */
+    if (decide_pause_s(profile, now) > 0 && !(exchanges && decide_pause_is_own(profile))) {
         *why = decide_pause_is_own(profile) ? "the last unattended login failed"
                                             : "the service asked to be left alone for a while";
         return RENEW_PLAN_WAIT;
     }
-    if (profile->token != NULL && !permanent && profile->refused_at == 0) {
+    if (exchanges) {
         *why = ttl_s == 0               ? "the token has expired"
                : wish->keep_above_s < 0 ? "a new token is wanted"
                                         : "the token ends soon";

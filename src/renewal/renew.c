@@ -188,9 +188,10 @@ static enum result fail_login_needed(struct renewal *r, const char *why)
 /* A refresh, and a login with the remembered password where that is the way on. */
 static enum result exchange_or_log_in(struct renewal *r)
 {
-    if (!r->exchange_failed) { /* else an earlier call has come so far */
-        enum result result = exchange(r);
+    enum result result;
 
+    if (!r->exchange_failed) { /* else an earlier call has come so far */
+        result = exchange(r);
         if (!r->exchange_failed || !profile_has_source(&r->profile) || step_left_ms(r) == 0)
             return result;
         msg_verbose("%s: %s: logging in with the remembered password", r->cache.name,
@@ -200,7 +201,9 @@ static enum result exchange_or_log_in(struct renewal *r)
     } else if (!profile_has_source(&r->profile)) { /* another's login was refused meanwhile */
         return fail_login_needed(r, "the refresh of the token failed");
     }
-    return signals_caught() ? step_interrupted(r) : log_in(r);
+    result = signals_caught() ? step_interrupted(r)
+                              : step_wait(r, RENEW_PLAN_WAIT, clock_epoch_s());
+    return result == RESULT_OK ? log_in(r) : result;
 }
 
 static enum result obtain(struct renewal *r, enum renew_plan plan)

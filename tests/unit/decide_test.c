@@ -183,6 +183,29 @@ TEST(the_pause_after_a_failed_login_holds_unattended_ones)
     profile_clear(&profile);
 }
 
+/* Which says nothing of the password. */
+TEST(but_no_token_that_may_be_exchanged)
+{
+    struct renew_wish wish = {.goal = RENEW_GOAL_FRESH, .keep_above_s = 60};
+    struct profile profile;
+    const char *why;
+
+    profile = PROFILE_NONE;
+    mem_replace(&profile.token, "t");
+    mem_replace(&profile.email, "me");
+    mem_replace(&profile.password_file, "/pw");
+    profile.obtained_at = NOW - 3600;
+    profile.expires_at = NOW;
+    decide_note_failed_login(&profile, NOW);
+    CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_EXCHANGE);
+    profile.refused_at = NOW;
+    CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_WAIT);
+    profile.refused_at = 0;
+    profile.retry_noted_at++; /* the service's */
+    CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_WAIT);
+    profile_clear(&profile);
+}
+
 /* ---- pauses ---- */
 
 TEST(how_much_of_a_pause_is_left)
@@ -270,6 +293,9 @@ TEST(failed_logins_make_longer_and_longer_pauses)
         now += pauses[i];
         CHECK_INT(decide_pause_s(&profile, now), 0);
     }
+    decide_note_pause(&profile, now, 2); /* the service's is none to be doubled */
+    decide_note_failed_login(&profile, now + 2);
+    CHECK_INT(decide_pause_s(&profile, now + 2), 60);
     profile_clear(&profile);
 }
 

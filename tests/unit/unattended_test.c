@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Logins with the remembered password, nobody being there: login.c, through renew(). */
+#include "renewal/decide.h"
 #include "renewing.h"
 
 /* ---- the remembered password ---- */
@@ -370,6 +371,68 @@ TEST(a_login_that_failed_is_sent_again_after_a_pause)
     begin();
     expect_done(RESULT_TEMPORARY, 0);
     expect_text("the last unattended login failed");
+    tear_down();
+}
+
+/* A token that nobody has refused needs no password. */
+TEST(meanwhile_the_token_is_exchanged_if_it_can_be)
+{
+    struct profile profile;
+
+    set_up();
+    cache_with_source("echo secret");
+    begin();
+    answer(500, "");
+    expect_login(LOGIN_BODY);
+    answer(502, "");
+    expect_done(RESULT_TEMPORARY, 2);
+
+    begin();
+    expect_refresh("Bearer old-token"); /* a form that failed is not the first again */
+    answer(500, "");
+    expect_done(RESULT_TEMPORARY, 1); /* and no login */
+    expect_text("the last unattended login failed: the next one is for after ");
+    profile = cached();
+    CHECK(is_about(profile.retry_at, now + 60));
+    profile_clear(&profile);
+
+    begin();
+    answer(401, BLACKLISTED_BODY);
+    expect_done(RESULT_TEMPORARY, 1);
+    expect_text("the last unattended login failed");
+    cache_with_source("echo secret");
+
+    begin();
+    answer(200, OK_BODY);
+    expect_done(RESULT_OK, 1);
+    profile = cached();
+    CHECK(profile.unattended_login == NULL && profile.retry_at == 0);
+    profile_clear(&profile);
+    tear_down();
+}
+
+/* Its own pause ends within the time of the renewal. */
+TEST(a_login_that_may_be_sent_soon_waits)
+{
+    struct profile profile;
+    char *text;
+
+    set_up();
+    cache_with_source("echo secret");
+    profile = cached();
+    decide_note_failed_login(&profile, now - 50);
+    text = profile_print(&profile);
+    put(at("default.json"), text);
+    mem_free(text);
+    profile_clear(&profile);
+    begin();
+    expect_refresh("old-token");
+    answer(500, "");
+    expect_login(LOGIN_BODY);
+    answer(200, OK_BODY);
+    expect_done(RESULT_OK, 2);
+    CHECK_INT(pauses, 1);
+    expect_pause(5000, 10000);
     tear_down();
 }
 
