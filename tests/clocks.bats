@@ -8,28 +8,20 @@ load helper
 load refresh_helper
 load unattended_helper
 
-setup_file() {
-    server_start
-    # shellcheck disable=SC2086 # it may have arguments
-    [ "$(uname)" != Linux ] ||
-        ${CC:-cc} -O1 -shared -fPIC -o "$BATS_FILE_TMPDIR/other_clock.so" "$TESTS_DIR/other_clock.c" -ldl
-}
+setup_file() { server_start; }
 
 teardown_file() { server_stop; }
 
 setup() {
-    [ -z "${ASAN_OPTIONS:-}${TSAN_OPTIONS:-}" ] || skip 'a sanitizer must be loaded before all others'
-    [ "$(uname)" = Linux ] || skip 'there is no preloading as on Linux'
+    needs_other_clock
     test_setup
     cd "$HOME" || return
 }
 
 teardown() { test_teardown; }
 
-# at OFFSET COMMAND...: with a clock that is so many seconds ahead.
-at() {
-    LD_PRELOAD="$BATS_FILE_TMPDIR/other_clock.so" CLOCK_OFFSET="$1" "${@:2}"
-}
+# at OFFSET COMMAND...: with a clock that is so many seconds ahead, or as many as that file holds then.
+at() { LD_PRELOAD="$OTHER_CLOCK" CLOCK_OFFSET="$1" "${@:2}"; }
 
 HOUR=3600
 DAY=86400
@@ -178,4 +170,24 @@ token_of() { jwt "{\"iat\":$(($1 - 20 * DAY)),\"nbf\":$1,\"exp\":$(($1 + $2))}";
     assert_done
     assert_stdout "$(cached_token)"
     assert_requests 3
+}
+
+@test "what was adopted is of the time when it was printed, however long that took" {
+    local published
+    with_token
+    published="$(token_of $((EPOCHSECONDS + 5)) $HOUR)"
+    echo 0 >offset
+    capture at "$HOME/offset" servetel-auth refresh --min-ttl 10m --adopt "echo 100 >offset; echo $published"
+    assert_done
+    assert_stderr_has 'took the published token'
+    assert_equal "$(cached .access_token)" "$published"
+    assert_requests 0
+}
+
+@test "status says once and alike that a token ended, as the clock has it now" {
+    with_token
+    on_terminal -- env LD_PRELOAD="$OTHER_CLOCK" CLOCK_OFFSET=-7200 servetel-auth status
+    assert_done # it can be renewed
+    assert_stdout_has 'ended'
+    [[ $output != *'lasts until'* ]] || fail_with_run 'it lasts, and has ended'
 }

@@ -15,6 +15,8 @@ assert_no_token_file() {
 
 says() { grep -q -- "$2" "$1"; }
 
+token_file_works() { token_works "$(cat "$1")"; }
+
 # keep_fresh PROGRAM...: in the background, its start awaited. The program writes the file `started`.
 keep_fresh() {
     rm -f started

@@ -21,8 +21,6 @@ setup() {
 
 teardown() { test_teardown; }
 
-token_file_works() { token_works "$(cat "$1")"; }
-
 # --------------------------------------------------------------------------------------------------- --keep-fresh
 
 @test "the token file is there before the program starts: private, with the token of the environment" {

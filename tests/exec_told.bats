@@ -18,35 +18,10 @@ setup() {
 
 teardown() { test_teardown; }
 
-token_file_works() { token_works "$(cat "$1")"; }
-
 # has_said COUNT REGEX: the keeper, so often.
 has_said() { [ "$(grep -cE -- "$2" "$BG_ERR")" = "$1" ]; }
 
 token_ended() { servetel-auth status --json 2>/dev/null | jq -e '.profiles[0].expires_in == 0' >/dev/null; }
-
-# CLOCK, to be preloaded: the clock of the wall, and as many seconds as the file CLOCK_FILE holds then.
-needs_other_clock() {
-    [ -z "${ASAN_OPTIONS:-}${TSAN_OPTIONS:-}" ] || skip 'a sanitizer must be loaded before all others'
-    [ "$(uname)" = Linux ] || skip 'there is no preloading as on Linux'
-    CLOCK="$BATS_TEST_TMPDIR/clock.so"
-    "${CC:-cc}" -D_GNU_SOURCE -x c -shared -fPIC -o "$CLOCK" - <<'END'
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-int clock_gettime(clockid_t clock, struct timespec *now)
-{
-    int fd = open(getenv("CLOCK_FILE"), O_RDONLY | O_CLOEXEC), result = syscall(SYS_clock_gettime, clock, now);
-    char held[32] = {0};
-    if (read(fd, held, sizeof held - 1) > 0 && clock == CLOCK_REALTIME)
-        now->tv_sec += atol(held);
-    close(fd);
-    return result;
-}
-END
-}
 
 # ------------------------------------------------------------------------------------------------------- to people
 
@@ -217,7 +192,7 @@ NEWS='trap "cat \"\$SERVETEL_TOKEN_FILE\" >>news" NAME; echo "$SERVETEL_TOKEN_FI
     # Two thirds of its life are over in three seconds: then it is renewed.
     cache_edit '.obtained_at = (now | floor) - 1997 | .expires_at = .obtained_at + 3000'
     echo 0 >offset
-    CLOCK_FILE="$HOME/offset" LD_PRELOAD="$CLOCK" keep_fresh sh -c "$WAITS"
+    CLOCK_OFFSET="$HOME/offset" LD_PRELOAD="$OTHER_CLOCK" keep_fresh sh -c "$WAITS"
     echo -600 >offset
     retry_until 30 has_requests refresh 1
     retry_until 10 says "$(cat path)" "$(cached_token)"

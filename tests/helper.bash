@@ -192,6 +192,15 @@ capture() {
     stderr="$(<"$BATS_TEST_TMPDIR/stderr")"
 }
 
+# Sets OTHER_CLOCK, a library to preload, which reads CLOCK_OFFSET; or skips.
+needs_other_clock() {
+    [ -z "${ASAN_OPTIONS:-}${TSAN_OPTIONS:-}" ] || skip 'a sanitizer must be loaded before all others'
+    [ "$(uname)" = Linux ] || skip 'there is no preloading as on Linux'
+    OTHER_CLOCK="$BATS_TEST_TMPDIR/other_clock.so"
+    # shellcheck disable=SC2086 # it may have arguments
+    ${CC:-cc} -O1 -shared -fPIC -o "$OTHER_CLOCK" "$TESTS_DIR/other_clock.c" -ldl
+}
+
 # try ARGS...: runs the program.
 try() {
     capture servetel-auth "$@"

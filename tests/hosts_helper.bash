@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # Hosts that share accounts by one of the recipes as it is installed: what is the same whatever the engine. Load it
-# after helper. For the tests in here a file has the engine's functions: published NAME, engine_stop, engine_go_on,
-# engine_fill and engine_free (its disk).
+# after helper. For the tests in here a file has the engine's functions: engine_start [BEFORE...], engine_pid,
+# engine_stop, engine_go_on, engine_kill and engine_fill (its disk).
 # shellcheck disable=SC2034,SC2154 # variables of the tests' and of capture's
 # shellcheck disable=SC2009,SC2016 # the list is of one session; another shell's variables
 
@@ -57,6 +57,8 @@ kill_session() {
     wait "$SESSION" 2>/dev/null || true
     SINCE=$(date +%s%N) # of what follows
 }
+
+published() { sh "$RECIPE" get "$1"; }
 
 published_works() {
     local token
@@ -270,6 +272,17 @@ break_engine() {
     assert_equal "$(refreshes_answered)" $((before + 1))
 }
 
+stop_for_seconds() {
+    engine_stop
+    retry_until 30 session_runs publish
+    engine_go_on
+}
+
+kill_and_start() {
+    engine_kill
+    engine_start
+}
+
 # told WHAT: what it has cost.
 told() {
     printf '# %s: %d spent in vain, %d logins\n' "$1" "$(server_stats refused)" $(($(count_requests login) - 1)) >&3
@@ -332,15 +345,6 @@ on_small_disk() {
             shift 2 && exec "$@"' - "$@"
 }
 
-# Sets OTHER_CLOCK, a library to preload, or skips.
-needs_other_clock() {
-    [ -z "${ASAN_OPTIONS:-}${TSAN_OPTIONS:-}" ] || skip 'a sanitizer must be loaded before all others'
-    [ "$(uname)" = Linux ] || skip 'there is no preloading as on Linux'
-    OTHER_CLOCK="$BATS_TEST_TMPDIR/other_clock.so"
-    # shellcheck disable=SC2086 # it may have arguments
-    ${CC:-cc} -O1 -shared -fPIC -o "$OTHER_CLOCK" "$TESTS_DIR/other_clock.c" -ldl
-}
-
 # A host whose disk is full sends nothing, and gives the lock back; the next one goes on at once.
 have_full_disk() {
     local before
@@ -374,6 +378,12 @@ give_own_disk() {
 }
 
 fill_disk() { cat /dev/zero >"$FILLER" 2>/dev/null || true; }
+
+engine_free() {
+    rm "$FILLER"
+    is_gone "$(engine_pid)" || engine_kill
+    engine_start "${ON_DISK[@]}"
+}
 
 # Full while a renewal is under way: what cannot be published then is as soon as there is room.
 fill_engine_disk() {

@@ -329,7 +329,7 @@ void status_notes(struct buffer *out, const struct status *status, bool alone)
         return;
     if (p->expires_at != TOKEN_NO_EXPIRY && p->blacklisted_at == 0)
         put_note(out, status, "the token %s %s",
-                 p->expires_at <= status->now ? "ended" : "lasts until",
+                 profile_ttl_s(p, status->now) == 0 ? "ended" : "lasts until",
                  clock_format(p->expires_at, when));
     if (!trouble && status_source(p) != NULL)
         put_note(out, status, "renews itself, with its %s", status_source(p));

@@ -39,6 +39,9 @@ static bool is_newer(const struct profile *p, const char *token)
         return true;
     if (strcmp(token, p->token) == 0)
         return false;
+    /* Of the end of an opaque one nobody knows: then what its command prints now counts. */
+    if (p->token_command != NULL && p->expires_at == TOKEN_NO_EXPIRY)
+        return true;
     if (!is_last && profile_ttl_s(p, now) == 0 && (!claims.has_exp || claims.exp > now))
         return true;
     old = token_claims(p->token);
@@ -108,10 +111,7 @@ enum result foreign_fetch(struct renewal *r)
     if (result != RESULT_OK || check(r, what) != RESULT_OK)
         return r->error.result;
     claims = token_claims(r->printed.data);
-    /* Of the end of an opaque token nobody knows: then what is printed now counts. */
-    newer = is_newer(p, r->printed.data) ||
-            (p->expires_at == TOKEN_NO_EXPIRY && strcmp(r->printed.data, p->token) != 0);
-    newer = newer && !text_is(r->wish->rejected, r->printed.data);
+    newer = is_newer(p, r->printed.data) && !text_is(r->wish->rejected, r->printed.data);
     if (newer && (!claims.has_exp || claims.exp > now))
         take_foreign(r, RENEW_RENEWED, r->printed.data);
     else if (r->wish->keep_above_s >= 0 || old_ttl_s == 0 ||
@@ -125,23 +125,23 @@ enum result foreign_fetch(struct renewal *r)
 }
 
 /* With --all, which may find nothing to do for hundreds, only where there is something to learn. */
-static bool is_to_be_asked_for(const struct renewal *r, int64_t now)
+static bool is_to_be_asked_for(const struct renewal *r)
 {
     const char *why;
 
     return r->wish->adopt != NULL && !r->wish->dry_run &&
            (!r->wish->adopt_when_due || !text_is(r->profile.publication, PROFILE_PUBLISHED) ||
-            decide(&r->profile, r->wish, now, &why) != RENEW_PLAN_KEEP);
+            decide(&r->profile, r->wish, clock_epoch_s(), &why) != RENEW_PLAN_KEEP);
 }
 
-enum result foreign_adopt(struct renewal *r, int64_t now)
+enum result foreign_adopt(struct renewal *r)
 {
     struct child get = {.command = r->wish->adopt, .line = &r->printed};
     struct profile *p = &r->profile;
     struct error error;
     enum result result;
 
-    if (!is_to_be_asked_for(r, now))
+    if (!is_to_be_asked_for(r))
         return RESULT_OK;
     buffer_clear(&r->printed);
     result = step_run(r, &get, r->deadline_ms, &error);

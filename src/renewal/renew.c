@@ -214,18 +214,19 @@ static enum result obtain(struct renewal *r, enum renew_plan plan)
                                         : exchange_or_log_in(r);
 }
 
-static enum result go(struct renewal *r)
+static enum result renew_once(struct renewal *r)
 {
-    int64_t now = clock_epoch_s();
     enum renew_plan plan;
     enum result result;
     const char *why;
+    int64_t now;
 
     if ((result = lock_and_read(r)) != RESULT_OK || was_renewed_by_another(r))
         return result;
     step_mark_rejected(r);
-    if ((result = foreign_adopt(r, now)) != RESULT_OK)
+    if ((result = foreign_adopt(r)) != RESULT_OK)
         return result;
+    now = clock_epoch_s(); /* what was adopted is of now */
     plan = decide(&r->profile, r->wish, now, &why);
     if (r->wish->dry_run)
         return foretell(r, plan, why);
@@ -250,7 +251,7 @@ enum result renew(struct renewal *r)
 
     if (result != RESULT_OK && result != RESULT_AGAIN)
         return result; /* renew_begin()'s */
-    result = signals_caught() ? step_interrupted(r) : go(r);
+    result = signals_caught() ? step_interrupted(r) : renew_once(r);
     if (result != RESULT_OK) /* the pause, the guard, the refusal; then others are told of that */
         result = publish_refusal(r, renew_note(r, result));
     cache_abandon(&r->cache);

@@ -15,7 +15,7 @@ void login_take_account(struct renewal *r);
 /* The token that the token command prints. */
 enum result foreign_fetch(struct renewal *r) MUST_CHECK;
 /* The token that other hosts share, if it is wanted and newer, stored at once. */
-enum result foreign_adopt(struct renewal *r, int64_t now) MUST_CHECK;
+enum result foreign_adopt(struct renewal *r) MUST_CHECK;
 /* The wish's token. */
 enum result foreign_import(struct renewal *r) MUST_CHECK;
 
