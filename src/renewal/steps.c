@@ -83,11 +83,11 @@ enum result step_interrupted(struct renewal *r)
 }
 
 /* What must be left for a request: enough to hear an answer that is worth it, or has spent it. */
-static int64_t least_ms(const struct renewal *r, const struct request *request)
+static int64_t least_ms(const struct renewal *r)
 {
     int64_t third_ms = r->wish->timeout_ms / 3;
 
-    return request->grace_ms == 0 ? 0 : third_ms < LEAST_MS ? third_ms : LEAST_MS;
+    return r->wish->password != NULL ? 0 : third_ms < LEAST_MS ? third_ms : LEAST_MS;
 }
 
 /* The service's pause takes nothing of a renewal's time while there is patience. */
@@ -95,7 +95,7 @@ static bool can_wait(struct renewal *r, int64_t ms)
 {
     int64_t free_ms = ms < r->patience_ms ? ms : r->patience_ms;
 
-    if (ms - free_ms >= step_left_ms(r))
+    if (ms - free_ms + least_ms(r) >= step_left_ms(r))
         return false;
     r->patience_ms -= free_ms;
     r->deadline_ms += free_ms;
@@ -133,7 +133,7 @@ static enum result send_request(struct renewal *r, struct request *request, stru
         return r->error.result = RESULT_LOCAL;
     if (signals_caught())
         return step_interrupted(r);
-    if (step_left_ms(r) > least_ms(r, request))
+    if (step_left_ms(r) > least_ms(r))
         return r->wish->send(r->connection, request, reply, step_left_ms(r), &r->error);
     r->tries_left = 0; /* it gets no better */
     return error_set(&r->error, RESULT_TEMPORARY,
@@ -178,7 +178,8 @@ enum result step_retry(struct renewal *r)
                                                                       : RETRY_DOUBLINGS);
     int64_t pause_ms = base + clock_jitter(base);
 
-    if (r->error.result != RESULT_TEMPORARY || r->tries_left == 0 || pause_ms >= step_left_ms(r))
+    if (r->error.result != RESULT_TEMPORARY || r->tries_left == 0 ||
+        pause_ms + least_ms(r) >= step_left_ms(r))
         return r->error.result;
     r->tries_left--;
     r->tries_made++;
@@ -202,7 +203,7 @@ enum result step_wait(struct renewal *r, enum renew_plan plan, int64_t now)
              clock_monotonic_ms();
     if (ms <= 0)
         return RESULT_OK;
-    if (is_own ? ms < step_left_ms(r) : can_wait(r, ms))
+    if (is_own ? ms + least_ms(r) < step_left_ms(r) : can_wait(r, ms))
         return step_again(r, ms);
     return error_set(&r->error, RESULT_TEMPORARY,
                      is_own ? "the last unattended login failed: the next one is for after %s"

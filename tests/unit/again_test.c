@@ -96,15 +96,6 @@ TEST(a_wait_that_is_too_long_is_noted_and_kept)
     tear_down();
 }
 
-static void cache_with_pause(int64_t noted_ago_s, int64_t left_s)
-{
-    char *more = mem_format(",\"retry_at\":%lld,\"retry_noted_at\":%lld", (long long)now + left_s,
-                            (long long)now - noted_ago_s);
-
-    cache_token("old-token", now + 1000, more);
-    mem_free(more);
-}
-
 TEST(a_wait_that_ends_in_time_is_made)
 {
     set_up();
@@ -131,6 +122,42 @@ TEST(a_pause_without_the_time_of_its_note_holds_nothing)
     answer(200, OK_BODY);
     expect_done(RESULT_OK, 1);
     CHECK_INT(pauses, 0);
+    tear_down();
+}
+
+/* What is left after it must be enough for a request. */
+TEST(a_wait_after_which_nothing_could_be_sent_is_not_made)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    begin();
+    answer_after(429, "", 26);
+    expect_done(RESULT_TEMPORARY, 1);
+    CHECK_INT(pauses, 0);
+    expect_text("try again in 26 s");
+
+    begin();
+    expect_done(RESULT_TEMPORARY, 0);
+    CHECK_INT(pauses, 0);
+    expect_text("the service asked not to be asked for another 2");
+    tear_down();
+}
+
+static void leave_five_seconds(void)
+{
+    r.deadline_ms = clock_monotonic_ms() + 5100;
+}
+
+TEST(nor_a_try_that_could_not_be_made)
+{
+    set_up();
+    cache_token("old-token", now + 1000, "");
+    begin();
+    during(leave_five_seconds);
+    no_answer(REQUEST_NOT_SENT, RESULT_TEMPORARY);
+    expect_done(RESULT_TEMPORARY, 1);
+    CHECK_INT(pauses, 0);
+    expect_text("no connection");
     tear_down();
 }
 

@@ -257,19 +257,10 @@ TEST(a_login_by_hand_is_not_tried_again_after_a_lost_answer)
     tear_down();
 }
 
-static void cache_with_pause(int64_t left_s)
-{
-    char *more = mem_format(",\"retry_at\":%lld,\"retry_noted_at\":%lld", (long long)now + left_s,
-                            (long long)now);
-
-    cache_token("old-token", now + 1000, more);
-    mem_free(more);
-}
-
 TEST(a_login_keeps_to_the_wait_that_was_asked_for)
 {
     set_up();
-    cache_with_pause(3600);
+    cache_with_pause(0, 3600);
     wish_login("me@example.com", "secret");
     begin();
     expect_done(RESULT_TEMPORARY, 0);
@@ -284,7 +275,7 @@ TEST(a_login_keeps_to_the_wait_that_was_asked_for)
 TEST(a_login_waits_for_a_short_pause)
 {
     set_up();
-    cache_with_pause(20);
+    cache_with_pause(0, 20);
     wish_login("me@example.com", "secret");
     begin();
     expect_login(LOGIN_BODY);
@@ -299,7 +290,7 @@ TEST(a_login_waits_for_a_short_pause)
 TEST(a_password_that_was_typed_waits_for_no_pause)
 {
     set_up();
-    cache_with_pause(3600);
+    cache_with_pause(0, 3600);
     wish_login("me@example.com", "secret");
     wish.person_waits = true;
     begin();

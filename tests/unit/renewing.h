@@ -439,6 +439,15 @@ static inline void cache_with_source(const char *command)
     mem_free(more);
 }
 
+static inline void cache_with_pause(int64_t noted_ago_s, int64_t left_s)
+{
+    char *more = mem_format(",\"retry_at\":%lld,\"retry_noted_at\":%lld", (long long)now + left_s,
+                            (long long)now - noted_ago_s);
+
+    cache_token("old-token", now + 1000, more);
+    mem_free(more);
+}
+
 /* Up to the request that logs in with the remembered password. */
 static inline void refuse_token(void)
 {
