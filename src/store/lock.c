@@ -99,7 +99,7 @@ enum result cache_lock(struct cache *cache, struct error *error)
                 make_directories(cache->dir_path, is_named, error) != RESULT_OK)
                 return error->result;
             if ((is_file || cache_is_linked(cache)) && lstat(cache->lock_path, &st) == 0 &&
-                st.st_size > TOKEN_FINGERPRINT_SIZE - 1)
+                st.st_size != 0 && st.st_size != TOKEN_FINGERPRINT_SIZE - 1)
                 return error_set(error, RESULT_LOCAL,
                                  "the lock '%s' is another program's: name the cache otherwise",
                                  cache->lock_path);

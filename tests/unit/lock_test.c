@@ -12,41 +12,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/signals.h"
-#include "scratch.h"
+#include "caching.h"
 #include "store/token.h"
-#include "unit.h"
-
-#define VALID "{\"version\":1,\"access_token\":\"abc\",\"expires_at\":1800003600}"
-
-static struct cache cache;
-static struct error error;
-
-static void set_up(void)
-{
-    scratch_make();
-    setenv("SERVETEL_AUTH_DIR", scratch, 1);
-    umask(022);
-    error = (struct error){0};
-}
-
-static void tear_down(void)
-{
-    cache_close(&cache);
-    scratch_remove();
-    unsetenv("SERVETEL_AUTH_DIR");
-    umask(022);
-}
-
-static void open_cache(void)
-{
-    CHECK_INT(cache_open(&cache, "default", NULL, &error), RESULT_OK);
-}
-
-static void check_local(enum result result, const char *because)
-{
-    if (!CHECK_INT(result, RESULT_LOCAL) || !CHECK(strstr(error.text, because) != NULL))
-        printf("# '%s'\n", error.text);
-}
 
 /* ---- the lock ---- */
 
@@ -176,15 +143,20 @@ TEST(a_lock_that_is_open_to_others_is_closed)
 
 TEST(a_lock_that_another_program_wrote_is_left_as_it_is)
 {
-    for (int linked = 0; linked < 2; linked++) {
+    static const char *const texts[] = {"[[package]]\n", "48213\n"};
+
+    for (int i = 0; i < 4; i++) {
+        const char *text = texts[i / 2];
+        bool linked = i % 2 != 0;
+
         set_up();
-        put_bytes(at("poetry.lock"), "[[package]]\n", 12, 0644);
+        put_bytes(at("poetry.lock"), text, strlen(text), 0644);
         CHECK(symlink("poetry.json", at("default.json")) == 0);
         CHECK_INT(cache_open(&cache, "default", linked ? NULL : at("poetry.json"), &error),
                   RESULT_OK);
         CHECK_INT(cache_lock(&cache, &error), RESULT_LOCAL);
         CHECK(strstr(error.text, "another program's") != NULL);
-        CHECK_STR(get(at("poetry.lock")), "[[package]]\n");
+        CHECK_STR(get(at("poetry.lock")), text);
         CHECK_INT(mode_of(at("poetry.lock")), 0644);
         tear_down();
     }
