@@ -12,8 +12,6 @@ load hosts_helper
 load etcd_helper
 load cache_tests_helper
 
-published() { sh "$RECIPE" get "$1"; }
-
 # How many etcd has done.
 transactions() {
     curl -q -sS --noproxy '*' --max-time 20 "$ETCDCTL_ENDPOINTS/metrics" |

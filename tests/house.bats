@@ -69,7 +69,7 @@ lines() { yes '    ;' | head -n "$1"; }
 
 # assert_finds LINE...: these things, and no other.
 assert_finds() {
-    run --separate-stderr "$TESTS_DIR/house.py" .
+    capture "$TESTS_DIR/house.py" .
     assert_status 1
     assert_stdout "$(printf '%s\n' "$@")"
     assert_stderr_empty
@@ -87,7 +87,7 @@ fill() {
 }
 
 @test "of a house in order nothing is said" {
-    run --separate-stderr "$TESTS_DIR/house.py" .
+    capture "$TESTS_DIR/house.py" .
     assert_status 0
     assert_stdout_empty
     assert_stderr_empty
@@ -115,7 +115,7 @@ fill() {
 
 @test "a file of 451 lines is found, one of 450 is not" {
     lines $((450 - 6)) >>src/base/text.c
-    run --separate-stderr "$TESTS_DIR/house.py" .
+    capture "$TESTS_DIR/house.py" .
     assert_status 0
     assert_stdout_empty
     lines 1 >>src/base/text.c
@@ -124,7 +124,7 @@ fill() {
 
 @test "a function of 61 lines is found, one of 60 is not" {
     { printf 'static int all(int a,\n               int b)\n{\n' && lines 58 && echo '}'; } >>src/base/text.c
-    run --separate-stderr "$TESTS_DIR/house.py" .
+    capture "$TESTS_DIR/house.py" .
     assert_status 0
     assert_stdout_empty
     sed -i '$i\    ;' src/base/text.c
@@ -133,7 +133,7 @@ fill() {
 
 @test "a line in all more than there may be is found" {
     fill
-    run --separate-stderr "$TESTS_DIR/house.py" .
+    capture "$TESTS_DIR/house.py" .
     assert_status 0
     assert_stdout_empty
     lines 1 >>src/base/z.h
@@ -150,7 +150,7 @@ fill() {
 @test "a function that a macro beside it hands out is not" {
     printf '#define text_clean(text) text_clean_all(text, 0)\nvoid text_clean_all(char *text, int flags);\n' \
         >>src/base/text.h
-    run --separate-stderr "$TESTS_DIR/house.py" .
+    capture "$TESTS_DIR/house.py" .
     assert_status 0
     assert_stdout_empty
 }

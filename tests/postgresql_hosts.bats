@@ -76,14 +76,6 @@ engine_fill() {
     done
 }
 
-engine_free() {
-    rm "$FILLER"
-    is_gone "$(engine_pid)" || engine_kill
-    engine_start "${ON_DISK[@]}"
-}
-
-published() { sh "$RECIPE" get "$1"; }
-
 setup_file() {
     can_run || return 0
     use_built_program || return
@@ -186,12 +178,6 @@ teardown() {
     be_stopped
 }
 
-stop_for_seconds() {
-    engine_stop
-    retry_until 30 session_runs publish
-    engine_go_on
-}
-
 @test "PostgreSQL: stopped during a renewal and gone on, it has what was published, and nothing was spent in vain" {
     break_engine 'PostgreSQL stopped' stop_for_seconds
 }
@@ -204,11 +190,6 @@ engine_kill() {
     for pid in $(engine_pid) $sessions; do
         retry_until 20 is_gone "$pid"
     done
-}
-
-kill_and_start() {
-    engine_kill
-    engine_start
 }
 
 @test "PostgreSQL: killed during a renewal and started again, it has what was published, and nothing was spent in vain" {

@@ -44,14 +44,6 @@ engine_fill() {
     redis-cli $REDIS_OPTIONS set filler "$(printf '%9000d' 0)" >/dev/null 2>&1 || true
 }
 
-engine_free() {
-    rm "$FILLER"
-    is_gone "$(engine_pid)" || engine_kill
-    engine_start "${ON_DISK[@]}"
-}
-
-published() { sh "$RECIPE" get "$1"; }
-
 setup_file() {
     have_redis || return 0
     use_built_program || return
@@ -119,19 +111,8 @@ teardown() {
     be_stopped
 }
 
-stop_for_seconds() {
-    engine_stop
-    retry_until 30 session_runs publish
-    engine_go_on
-}
-
 @test "Redis: stopped during a renewal and gone on, it has what was published, and nothing was spent in vain" {
     break_engine 'Redis stopped' stop_for_seconds
-}
-
-kill_and_start() {
-    engine_kill
-    engine_start
 }
 
 @test "Redis: killed during a renewal and started again, it has what was published, and nothing was spent in vain" {

@@ -15,7 +15,7 @@
 
 enum msg_level msg_level = MSG_NORMAL;
 /* Whether the terminal's last line is a progress line. The lock is for that, and for writing. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool progress_shown;
 
 /* Whether what is there does as escape sequences say. */
@@ -45,7 +45,7 @@ void msg_write(enum msg_level least, const char *kind, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     text_clean(text);
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&output_lock);
     len = snprintf(line, sizeof line, "%s%sservetel-auth:%s %s%s%s%s\n",
                    progress_shown ? CLEAR_LINE : "", colour ? "\033[1m" : "",
                    colour ? "\033[0m" : "", colour && *kind != '\0' ? "\033[33m" : "", kind,
@@ -53,7 +53,7 @@ void msg_write(enum msg_level least, const char *kind, const char *format, ...)
     progress_shown = false;
     /* That stderr cannot be written to is what one would say there. */
     fd_write(STDERR_FILENO, line, (size_t)len);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&output_lock);
 }
 
 void msg_progress(const char *format, ...)
@@ -67,9 +67,9 @@ void msg_progress(const char *format, ...)
     vsnprintf(text, sizeof line - strlen(line), format, args);
     va_end(args);
     text_clean(text);
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&output_lock);
     if (*text != '\0' || progress_shown)
         fd_write(STDERR_FILENO, line, strlen(line));
     progress_shown = *text != '\0';
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&output_lock);
 }

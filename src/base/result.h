@@ -3,7 +3,7 @@
  *
  * Modules return an enum result and, when it is not RESULT_OK, have filled a struct error with it
  * and with a text a person can act on: lower case, the subject named, what to do next. On RESULT_OK
- * they leave the struct error alone: one that began as RESULT_OK still is. They never print and
+ * nobody reads the struct error: what was overcome on the way may stand in it. They never print and
  * never exit. The exit codes are part of the contract, see EXIT STATUS in the man page.
  *
  * An error's text may hold what the service sent (cleaned and cut by api.c), never a secret. */

@@ -21,7 +21,7 @@
 #define EXIT_NOT_RUNNABLE 126
 #define EXIT_NOT_FOUND 127
 /* How often the cache is looked at: once another process has renewed it, the old one is no good. */
-#define LOOK_MS 200
+#define CACHE_LOOK_MS 200
 /* A renewal that failed is tried again after this, then twice that, to ten minutes, but at least
  * four times in what is left of the token's life. Each one warns, and has --timeout for itself. */
 #define RETRY_MS 5000
@@ -333,7 +333,7 @@ static int watch_program(struct keeper *k)
     pass_signals(k, true);
     while (!reap(k, &status)) {
         look(k);
-        signals_wait(-1, LOOK_MS);
+        signals_wait(-1, CACHE_LOOK_MS);
         pass_signals(k, false);
     }
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

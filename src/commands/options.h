@@ -21,7 +21,7 @@ enum option_users {
     FOR_HELP = 128,
     FOR_VERSION = 256
 };
-#define FOR_ALL 511
+#define FOR_ALL (~0)
 #define FOR_NETWORK (FOR_LOGIN | FOR_REFRESH | FOR_SHOW | FOR_EXEC)
 
 #define OPTION_UNSET (-1)

@@ -16,8 +16,7 @@ static struct renew_wish refresh_wish(const struct options *options)
 {
     struct renew_wish wish = command_wish(options);
 
-    if (options->min_ttl_s != OPTION_UNSET)
-        wish.keep_above_s = options->min_ttl_s;
+    wish.keep_above_s = options->min_ttl_s; /* OPTION_UNSET: none is kept */
     wish.on_change = options->on_change;
     wish.hands_out = options->print;
     wish.adopt = options->adopt;

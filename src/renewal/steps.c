@@ -28,14 +28,14 @@ struct hold {
 };
 
 /* Of all of them: it is held for a moment. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t holds_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Until when (monotonic) it holds by now: no less than until_ms. */
 static int64_t hold_host(struct holds *holds, const char *api_url, int64_t until_ms)
 {
     struct hold *hold;
 
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&holds_lock);
     hold = holds->last;
     while (hold != NULL && !url_same_host(hold->api_url, api_url))
         hold = hold->next;
@@ -47,7 +47,7 @@ static int64_t hold_host(struct holds *holds, const char *api_url, int64_t until
     if (until_ms > hold->until_ms)
         hold->until_ms = until_ms;
     until_ms = hold->until_ms;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&holds_lock);
     return until_ms;
 }
 

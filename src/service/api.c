@@ -58,19 +58,13 @@ static void hide_secret(char **text, const char *secret)
         mem_replace(text, "[hidden]");
 }
 
-/* Laravel's 422 tells its reason only here: {"errors":{"email":["The email is ..."]}} */
-static const char *first_of_errors(const struct cJSON *body)
-{
-    const struct cJSON *item = json_first(json_member(body, "errors"));
-
-    return json_as_string(json_as_string(item) != NULL ? item : json_first(item));
-}
-
 /* ": what the service says", or "" when it says nothing that is meant for people. */
 static char *service_text(const struct api_question *question, const struct cJSON *body)
 {
     static const char *const members[] = {"message", "error_description", "error"};
-    const char *said = first_of_errors(body);
+    /* Laravel's 422 tells its reason only here: {"errors":{"email":["The email is ..."]}} */
+    const struct cJSON *item = json_first(json_member(body, "errors"));
+    const char *said = json_as_string(json_as_string(item) != NULL ? item : json_first(item));
     OWNED char *text = NULL;
 
     for (size_t i = 0; i < sizeof members / sizeof members[0] && said == NULL; i++)

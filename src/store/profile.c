@@ -13,6 +13,9 @@
 /* So far a clock may be put back (NTP, a machine resumed) before what is left is unknown. */
 #define CLOCK_SLACK_S 60
 #define NAME_LENGTH_MAX 128
+/* How long a renewed token may take to need a person: the library behind the service renews for
+ * 14 days from the login unless told otherwise. */
+#define RENEWABLE_S (14 * 86400)
 /* Servetel's page asks for a new password every 90 days; a fortnight is time to get round to it. */
 #define PASSWORD_WARN_S (14 * 86400)
 
@@ -233,7 +236,7 @@ static int64_t renewable_until(const struct profile *profile)
                   profile->refused_at == 0 &&
                   !text_is(profile->unattended_login, PROFILE_LOGIN_REFUSED);
 
-    return renews ? since + PROFILE_RENEWABLE_S : 0;
+    return renews ? since + RENEWABLE_S : 0;
 }
 
 enum profile_state profile_state(const struct profile *profile, int64_t now)

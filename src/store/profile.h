@@ -59,10 +59,6 @@ bool profile_is_of(const struct profile *profile, const char *email, const char 
 enum result profile_check_host(const struct profile *profile, const char *name, const char *api_url,
                                const char *from, struct error *error) MUST_CHECK;
 
-/* How long a renewed token may take to need a person: the library behind the service renews for
- * 14 days from the login unless told otherwise (service.md). */
-#define PROFILE_RENEWABLE_S (14 * 86400)
-
 enum profile_state {
     PROFILE_EMPTY, /* no token */
     PROFILE_VALID,

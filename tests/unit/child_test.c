@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "descriptors.h"
 #include "scratch.h"
 #include "unit.h"
 
@@ -335,17 +336,6 @@ TEST(a_signal_ends_all_of_it)
 
 /* ---- what is left ---- */
 
-#define FDS 64
-
-static int count_fds(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < FDS; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
 TEST(no_descriptor_is_left_open)
 {
     struct child child = {.command = "exec sleep 120", .line = &line};
@@ -353,13 +343,13 @@ TEST(no_descriptor_is_left_open)
     int before;
 
     buffer_put(&input, "secret");
-    before = count_fds();
+    before = count_fds(NULL);
     CHECK_INT(run_with("cat", &input), RESULT_OK);
     buffer_clear(&line);
     CHECK_INT(run_with("exit 1", &input), RESULT_FAILED);
     child.input = &input;
     CHECK_INT(run_by(&child, clock_monotonic_ms() - 1), RESULT_TEMPORARY);
-    CHECK_INT(count_fds(), before);
+    CHECK_INT(count_fds(NULL), before);
     buffer_clear(&input);
 }
 
@@ -375,7 +365,7 @@ static void limit_fds(rlim_t count)
 TEST(what_cannot_be_started_is_said)
 {
     struct buffer input = BUFFER(16);
-    int before = count_fds(), next = dup(STDIN_FILENO), fds[2] = {-1, -1};
+    int before = count_fds(NULL), next = dup(STDIN_FILENO), fds[2] = {-1, -1};
     struct rlimit limit;
 
     close(next);
@@ -390,6 +380,6 @@ TEST(what_cannot_be_started_is_said)
         CHECK_INT(run_with("true", &input), RESULT_FAILED);
         limit_fds(limit.rlim_cur);
         CHECK(strncmp(error.text, "could not be started: ", 22) == 0);
-        CHECK_INT(count_fds(), before);
+        CHECK_INT(count_fds(NULL), before);
     }
 }

@@ -7,7 +7,7 @@
 
 #define FDS 64
 
-/* Which descriptors are open, and which of them a program that is started would have. */
+/* How many are open, and which of them a program that is started would have; NULL: no matter. */
 static inline int count_fds(bool inherited[FDS])
 {
     int count = 0;
@@ -16,7 +16,8 @@ static inline int count_fds(bool inherited[FDS])
         int flags = fcntl(fd, F_GETFD);
 
         count += flags >= 0;
-        inherited[fd] = flags >= 0 && (flags & FD_CLOEXEC) == 0;
+        if (inherited != NULL)
+            inherited[fd] = flags >= 0 && (flags & FD_CLOEXEC) == 0;
     }
     return count;
 }
