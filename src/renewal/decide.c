@@ -9,6 +9,9 @@
 
 void decide_note_pause(struct profile *profile, int64_t now, int64_t seconds)
 {
+    int64_t own_s = decide_pause_is_own(profile) ? decide_pause_s(profile, now) : 0;
+
+    seconds = seconds > own_s ? seconds : own_s; /* ours goes on, and holds all then */
     profile->retry_noted_at = now;
     profile->retry_at = now + (seconds < PAUSE_MAX_S ? seconds : PAUSE_MAX_S);
 }

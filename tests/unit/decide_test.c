@@ -201,8 +201,12 @@ TEST(but_no_token_that_may_be_exchanged)
     profile.refused_at = NOW;
     CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_WAIT);
     profile.refused_at = 0;
-    profile.retry_noted_at++; /* the service's */
-    CHECK_INT(decide(&profile, &wish, NOW + 1, &why), RENEW_PLAN_WAIT);
+    decide_note_pause(&profile, NOW + 1, 2); /* the service's, which cannot let the password out */
+    CHECK_INT(decide(&profile, &wish, NOW + 59, &why), RENEW_PLAN_WAIT);
+    CHECK_INT(decide(&profile, &wish, NOW + 60, &why), RENEW_PLAN_EXCHANGE);
+    decide_note_failed_login(&profile, NOW + 60);
+    decide_note_pause(&profile, NOW + 61, 600);
+    CHECK_INT(decide_pause_s(&profile, NOW + 61), 600);
     profile_clear(&profile);
 }
 
