@@ -357,7 +357,7 @@ status-6 {"merge":{"expires_in":{}}}'
         [[ "$stderr" =~ (50|49)\ min|(29|30)[0-9][0-9]\ s ]] || fail_with_run "does not say how long"
     done
     assert_requests 4
-    [ $((EPOCHSECONDS - started)) -lt 10 ]
+    [ $((EPOCHSECONDS - started)) -lt 30 ] # --timeout: none of the four stood there until it was over
 }
 
 @test "what cannot get better, or may have happened, is asked once: 4xx, 429 alone, a lost answer" {

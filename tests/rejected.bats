@@ -413,7 +413,7 @@ spent_token() {
         pids+=($!)
         STARTED_PIDS+=($!)
     done
-    retry_until 20 has_requests refresh 1
+    retry_until 120 has_requests refresh 1
     server_release
     for i in "${!pids[@]}"; do
         code=0
@@ -456,7 +456,7 @@ spent_token() {
         pids+=($!)
         STARTED_PIDS+=($!)
     done
-    retry_until 60 calls_done 24
+    retry_until 240 calls_done 24
     http POST /v1/auth/login "{\"email\":\"$EMAIL\",\"password\":\"$PW\"}" 'X-Test: 1' 'Accept: application/json' \
         'Content-Type: application/json'
     before="$(server_stats me_ok)"
