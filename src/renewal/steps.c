@@ -133,7 +133,8 @@ static enum result send_request(struct renewal *r, struct request *request, stru
         return r->error.result = RESULT_LOCAL;
     if (signals_caught())
         return step_interrupted(r);
-    if (step_left_ms(r) > least_ms(r))
+    request->least_ms = least_ms(r);
+    if (step_left_ms(r) > request->least_ms)
         return r->wish->send(r->connection, request, reply, step_left_ms(r), &r->error);
     r->tries_left = 0; /* it gets no better */
     return error_set(&r->error, RESULT_TEMPORARY,

@@ -57,6 +57,9 @@ static enum result tell_unsent(const struct transfer *transfer, const char *host
         return error_set(error, RESULT_LOCAL, "cannot use the CA certificates: %s", text);
     case CURLE_SSL_CONNECT_ERROR:
         return error_set(error, speaks_other_tls(text) ? RESULT_PROTOCOL : RESULT_TEMPORARY,
+    case CURLE_ABORTED_BY_CALLBACK:
+        return error_set(error, RESULT_TEMPORARY,
+                         "too little of --timeout is left for the request: nothing was sent");
                          "no TLS connection to %s: %s%s", host, text,
                          strstr(text, "wrong version number") != NULL ? ": does it speak https?"
                                                                       : "");

@@ -72,8 +72,9 @@ static int on_connected(void *user, char *remote UNUSED, char *local UNUSED, int
 {
     struct transfer *transfer = user;
 
-    /* After a signal: who sends it must have the time to hear the answer. */
-    if (signals_caught() || transfer->sent)
+    /* Who sends it must have the time to hear the answer: a handshake may have taken most of it. */
+    if (signals_caught() || transfer->sent ||
+        transfer->deadline_ms - clock_monotonic_ms() < transfer->request->least_ms)
         return CURL_PREREQFUNC_ABORT;
     transfer->sent = true;
     transfer->reply->sent_at = clock_epoch_s();
@@ -234,11 +235,11 @@ static void take_headers(const struct transfer *transfer, struct reply *reply)
 
 /* Moves it on until it has ended (true), the deadline is over or a signal comes, which leaves an
  * answer that is worth it its grace. What lies in the socket is read before the clock is. */
-static bool run_transfer(struct transfer *transfer, int64_t deadline_ms)
+static bool run_transfer(struct transfer *transfer)
 {
     const char *waiting = transfer->connection->waiting;
     CURLM *multi = transfer->connection->multi;
-    int64_t begun_ms = clock_monotonic_ms();
+    int64_t begun_ms = clock_monotonic_ms(), deadline_ms = transfer->deadline_ms;
     bool caught = false;
     int running = 1;
 
@@ -264,7 +265,7 @@ static bool run_transfer(struct transfer *transfer, int64_t deadline_ms)
     return running == 0;
 }
 
-static CURLcode perform(struct transfer *transfer, int64_t deadline_ms)
+static CURLcode perform(struct transfer *transfer)
 {
     CURLM *multi = transfer->connection->multi;
     CURLcode code = CURLE_OPERATION_TIMEDOUT;
@@ -276,7 +277,7 @@ static CURLcode perform(struct transfer *transfer, int64_t deadline_ms)
         return transfer->code;
     if (libcurl.multi_add_handle(multi, transfer->easy) != CURLM_OK)
         return CURLE_FAILED_INIT;
-    if (run_transfer(transfer, deadline_ms)) {
+    if (run_transfer(transfer)) {
         message = libcurl.multi_info_read(multi, &left);
         code = message == NULL ? CURLE_FAILED_INIT : message->data.result;
     }
@@ -306,17 +307,17 @@ enum result request_send(struct connection *connection, const struct request *re
                          struct reply *reply, int64_t timeout_ms, struct error *error)
 {
     struct transfer transfer = {.connection = connection, .request = request, .reply = reply};
-    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    transfer.deadline_ms = clock_monotonic_ms() + timeout_ms;
     enum result result;
 
     reply_clear(reply);
     if (request_open(connection, error) != RESULT_OK)
         return error->result;
     transfer.easy = mem_require(libcurl.easy_init());
-    set_options(&transfer, deadline_ms - clock_monotonic_ms());
-    transfer.code = perform(&transfer, deadline_ms);
+    set_options(&transfer, transfer.deadline_ms - clock_monotonic_ms());
+    transfer.code = perform(&transfer);
     if (trust_fall_back(&transfer))
-        transfer.code = perform(&transfer, deadline_ms);
+        transfer.code = perform(&transfer);
     result = finish(&transfer, error);
     libcurl.easy_cleanup(transfer.easy);
     libcurl.slist_free_all(transfer.headers);

@@ -17,6 +17,7 @@ struct request {
     char *authorization; /* the header's value, or NULL */
     char *json;          /* the body, or NULL for an empty one */
     int64_t grace_ms;    /* how long a caught signal waits for the answer, once it was sent */
+    int64_t least_ms;    /* it is not sent with less time than this left for the answer */
 };
 
 enum request_fate {

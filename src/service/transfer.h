@@ -11,6 +11,7 @@ struct transfer {
     struct curl_slist *headers;
     const struct request *request;
     struct reply *reply;
+    int64_t deadline_ms;
     size_t header_bytes;
     bool headers_ended;
     bool sent;     /* the connection stood; from here on bytes may have left */

@@ -484,6 +484,22 @@ TEST(no_descriptor_is_left_open_or_inherited)
     tear_down();
 }
 
+/* The connection alone may have taken the time. */
+TEST(with_too_little_time_for_the_answer_nothing_is_sent)
+{
+    set_up();
+    answer(OK);
+    request.least_ms = LONG_MS + 1;
+    CHECK_INT(send_it(), RESULT_TEMPORARY);
+    CHECK_STR(error.text, "too little of --timeout is left for the request: nothing was sent");
+    CHECK_INT(reply.fate, REQUEST_NOT_SENT);
+    CHECK_INT(requests, 0);
+    request.least_ms = 1;
+    CHECK_INT(send_it(), RESULT_OK);
+    CHECK_INT(requests, 1);
+    tear_down();
+}
+
 /* ---- signals ---- */
 
 /* From the service, when it has the request; it goes on once the signal has come. */
