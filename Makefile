@@ -386,7 +386,7 @@ DEB_DOC = $(DEB_ROOT)/usr/share/doc/servetel-auth
 DEB_MAINTAINER ?= the servetel-auth authors <servetel-auth@localhost>
 # dpkg-shlibdeps finds what the program is linked with, but not what it opens: libcurl, from the
 # version on that the program is built against. Other distributions' names for it provide this one.
-DEB_OPENED = libcurl4 (>= 7.85)
+DEB_OPENED = libcurl4 (>= 7.87)
 define DEB_CONTROL
 Package: servetel-auth
 Version: $(VERSION)

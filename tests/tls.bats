@@ -294,9 +294,10 @@ bundle_login() {
     printf 'garbage\n' >"$BATS_TEST_TMPDIR/garbage.pem"
     : >"$BATS_TEST_TMPDIR/empty.pem"
     mkdir "$BATS_TEST_TMPDIR/directory.pem"
+    mkfifo "$BATS_TEST_TMPDIR/pipe.pem" # which nobody writes to: neither --timeout nor a signal would end that
     put_cache the.old.token
     snapshot
-    for name in missing garbage empty directory; do
+    for name in missing garbage empty directory pipe; do
         file="$BATS_TEST_TMPDIR/$name.pem"
         for command in login refresh; do
             try_either "$command" --cacert "$file"

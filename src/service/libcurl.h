@@ -10,11 +10,11 @@
 
 #include "base/result.h"
 
-/* CURLOPT_PROTOCOLS_STR is of 7.85.0; CURLOPT_PREREQFUNCTION and curl_easy_header are older. */
-#define LIBCURL_OLDEST 0x075500
-#define LIBCURL_OLDEST_TEXT "7.85.0"
+/* CURLOPT_QUICK_EXIT is of 7.87.0, without which a dead name server holds us; the rest is older. */
+#define LIBCURL_OLDEST 0x075700
+#define LIBCURL_OLDEST_TEXT "7.87.0"
 #if LIBCURL_VERSION_NUM < LIBCURL_OLDEST
-#error "libcurl 7.85.0 or later is needed"
+#error "libcurl 7.87.0 or later is needed"
 #endif
 
 #define LIBCURL_FUNCTIONS(X)                                                                       \
@@ -33,6 +33,7 @@
     X(multi_perform)                                                                               \
     X(multi_poll)                                                                                  \
     X(multi_remove_handle)                                                                         \
+    X(multi_setopt)                                                                                \
     X(slist_append)                                                                                \
     X(slist_free_all)                                                                              \
     X(version_info)
@@ -40,6 +41,7 @@
 /* <curl/curl.h> turns some names into checking macros; the functions themselves are wanted. */
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
+#undef curl_multi_setopt
 
 extern struct libcurl {
 /* NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name takes none */

@@ -140,7 +140,7 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
     /* No CURLOPT_TIMEOUT_MS: it would throw away an answer that lies there when the process was
      * stopped beyond its time. run_transfer() looks at the clock. */
     SET_OPTION(transfer, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
-    /* A name server that does not answer keeps its thread, not us (libcurl 7.87). */
+    /* A name server that does not answer keeps its thread, not us: before libcurl 8.20. */
     SET_OPTION(transfer, CURLOPT_QUICK_EXIT, 1L);
     SET_OPTION(transfer, CURLOPT_ERRORBUFFER, transfer->curl_error);
     SET_OPTION(transfer, CURLOPT_WRITEFUNCTION, on_body);
@@ -155,6 +155,8 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
 
 static void set_roots(struct transfer *transfer)
 {
+    if (path == NULL && libcurl.ssl_ctx_set_options != NULL)
+        path = "/dev/null"; /* no directory: for NULL libcurl takes its own, since 8.21 */
     const char *file = transfer->connection->roots_file, *path = transfer->connection->roots_path;
 
     if (file == NULL && path == NULL)
@@ -338,7 +340,8 @@ static void *open_multi(void)
     multi = libcurl.multi_init();
     for (int i = 0; i < 2; i++)
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
-    return mem_require(multi);
+    libcurl.multi_setopt(mem_require(multi), (CURLMoption)21, 1L); /* QUICK_EXIT, from 8.20 on */
+    return multi;
 }
 
 enum result request_open(struct connection *connection, struct error *error)
@@ -356,7 +359,8 @@ void request_close(struct connection *connection)
 {
     if (connection->multi != NULL)
         libcurl.multi_cleanup(connection->multi);
-    connection->multi = NULL;
+    mem_free(connection->root);
+    connection->root = connection->multi = NULL;
 }
 
 void request_clear(struct request *request)

@@ -47,6 +47,7 @@ struct connection {
     void *multi; /* libcurl's handle; NULL before the first request */
     const char *roots_file, *roots_path;
     bool roots_are_few; /* the user named none: only libcurl's hashed directory is looked at */
+    char *root;         /* a file in that path, ours */
 };
 
 /* Loads libcurl and makes ready; request_send() does it where it was not done. To be done before

@@ -18,29 +18,33 @@ static bool is_same_file(const char *a, const char *b)
            first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-/* Whether OpenSSL finds certificates there by the hash of their name (c_rehash's NNNNNNNN.0). */
-static bool is_hashed_directory(const char *path)
+/* A root that OpenSSL finds there by the hash of its name (c_rehash's NNNNNNNN.0), or NULL. */
+static char *hashed_root(const char *path)
 {
     DIR *dir = path == NULL ? NULL : opendir(path);
     struct dirent *entry;
-    bool hashed = false;
+    char *root = NULL;
 
-    while (dir != NULL && !hashed && (entry = readdir(dir)) != NULL)
-        hashed = strspn(entry->d_name, "0123456789abcdef") == 8 &&
-                 strcmp(entry->d_name + 8, ".0") == 0;
+    while (dir != NULL && root == NULL && (entry = readdir(dir)) != NULL) {
+        root = mem_join(path, "/", entry->d_name);
+        if (strspn(entry->d_name, "0123456789abcdef") != 8 || access(root, R_OK) < 0 ||
+            strcmp(entry->d_name + 8, ".0") != 0)
+            mem_replace(&root, NULL);
+    }
     if (dir != NULL)
         closedir(dir);
-    return hashed;
+    return root;
 }
 
 /* With nothing named, and libcurl's own directory of roots a hashed one, only that: libcurl would
- * parse the whole bundle, some 145 certificates, for each connection. Both hold the same roots;
- * should one be missing from the directory, the bundle is asked after all. */
+ * parse its bundle for each connection. Should a root be missing there, that is asked after all.
+ * From 8.21 on NULL means libcurl's own, too: so one of the directory's files is named with it. */
 enum result trust_choose(struct connection *connection, struct error *error)
 {
     const curl_version_info_data *version = libcurl.version_info(CURLVERSION_NOW);
     const char *cacert = connection->cacert, *dir = NULL;
     const char *file = cacert != NULL ? cacert : process_variable("CURL_CA_BUNDLE");
+    struct stat st;
 
     if (file == NULL) {
         dir = process_variable("SSL_CERT_DIR");
@@ -48,9 +52,14 @@ enum result trust_choose(struct connection *connection, struct error *error)
     }
     if (cacert == NULL && dir == NULL && is_same_file(file, version->cainfo))
         file = NULL;
-    connection->roots_are_few = file == NULL && dir == NULL && is_hashed_directory(version->capath);
-    connection->roots_file = file;
+    if (file == NULL)
+        file = connection->root = hashed_root(dir != NULL ? dir : version->capath);
+    connection->roots_are_few = dir == NULL && connection->root != NULL;
+    connection->roots_file = file != NULL || version->version_num < 0x081500 ? file : dir;
     connection->roots_path = connection->roots_are_few ? version->capath : dir;
+    if (file != NULL && stat(file, &st) == 0 && S_ISFIFO(st.st_mode)) /* would not let go */
+        return error_set(error, RESULT_LOCAL, "cannot use the CA certificates '%s': it is a pipe",
+                         file);
     if (file != NULL && access(file, R_OK) < 0)
         return error_set(error, RESULT_LOCAL, "cannot read the CA certificates '%s': %s", file,
                          strerror(errno));
