@@ -282,6 +282,28 @@ EOT
     cmp tab before
 }
 
+@test "each schedule has a name of its own: directories, files, all and a profile called all" {
+    local kind names
+    login
+    login -p all
+    cp -R .servetel-auth elsewhere
+    cp .servetel-auth/default.json x.json
+    for kind in cron systemd; do
+        names="$(
+            schedule $kind | grep '^# '
+            schedule $kind --all | grep '^# '
+            schedule $kind -p all | grep '^# '
+            schedule $kind --file x.json | grep '^# '
+            export SERVETEL_AUTH_DIR="$HOME/elsewhere"
+            schedule $kind | grep '^# '
+            schedule $kind --all | grep '^# '
+        )"
+        assert_equal "$kind $(sort -u <<<"$names" | wc -l)" "$kind $(wc -l <<<"$names")"
+    done
+    unset SERVETEL_AUTH_DIR
+    schedule cron --all | grep -q '# servetel-auth-all$'
+}
+
 @test "stderr says by when a person must log in: no source, a source, --all, a permanent token" {
     local by
     login -p alone

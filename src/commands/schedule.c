@@ -124,7 +124,9 @@ static char *name_schedule(const struct plan *plan)
                         : plan->file != NULL ? plan->file
                                              : command_profile(plan->options);
     OWNED char *name = mem_join(NAME_BEGIN, plan->file != NULL ? strrchr(whole, '/') + 1 : whole);
-    bool is_unique = plan->file == NULL;
+    OWNED char *key = mem_join(whole, plan->dir != NULL ? plan->dir : "");
+    bool is_unique = plan->file == NULL && plan->dir == NULL &&
+                     (plan->options->all || strcmp(whole, "all") != 0);
 
     for (char *c = name; *c != '\0'; c++) {
         if (strchr(TEXT_ALPHANUMERIC "._-", *c) == NULL) {
@@ -134,7 +136,7 @@ static char *name_schedule(const struct plan *plan)
     }
     /* Of a file name's 255 characters some are for what is added. */
     return is_unique ? mem_copy(name)
-                     : mem_format("%.200s-%08x", name, (unsigned)token_checksum(whole));
+                     : mem_format("%.200s-%08x", name, (unsigned)token_checksum(key));
 }
 
 /* How often, by the life of the token that is cached. */
