@@ -210,7 +210,41 @@ schedule systemd
 EOT
 }
 
+# As NFS and quotas do it.
+@test "what the file system refuses when it is closed is no success: 7" {
+    needs_traced_strings
+    login
+    capture sh -c 'strace -o /dev/null -P "$1" -e trace=close -e inject=close:error=EDQUOT "$2" show >"$1"' sh \
+        "$HOME/out" "$(command -v servetel-auth)"
+    assert_failed 7
+    assert_stderr_has 'cannot write to stdout: Disk quota exceeded'
+}
+
 has_another_token() { [ "$(cached_token)" != "$1" ]; }
+
+@test "what nobody reads of -v holds up no token" {
+    local old
+    login
+    old="$(cached_token)"
+    mkfifo pipe
+    exec 9<>pipe
+    # Not a byte more goes in: but for -v it would stand there before the request.
+    "$TESTS_PYTHON" -c '
+import os
+os.set_blocking(9, False)
+try:
+    while os.write(9, b"x" * 4096):
+        pass
+except BlockingIOError:
+    pass'
+    servetel-auth refresh -v 2>&9 3>&- </dev/null &
+    STARTED_PIDS+=($!)
+    retry_until 20 has_another_token "$old"
+    exec 9<&-
+    token_works "$(cached_token)"
+    try refresh # and the lock is free
+    assert_done
+}
 
 @test "a signal ends what nobody reads" {
     local old out="$BATS_TEST_TMPDIR/out"

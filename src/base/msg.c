@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/msg.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,14 @@ bool msg_colour(int fd)
     return knows_escapes(fd) && process_variable("NO_COLOR") == NULL;
 }
 
+/* What nobody reads, such as a terminal that was stopped, would hold up an answer or a commit. */
+static bool is_stuck(void)
+{
+    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    return poll(&output, 1, 0) == 0;
+}
+
 void msg_write(enum msg_level least, const char *kind, const char *format, ...)
 {
     char text[ERROR_TEXT_SIZE + 64];
@@ -39,7 +48,7 @@ void msg_write(enum msg_level least, const char *kind, const char *format, ...)
     va_list args;
     int len;
 
-    if (msg_level < least)
+    if (msg_level < least || (least == MSG_VERBOSE && is_stuck()))
         return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -61,7 +70,7 @@ void msg_progress(const char *format, ...)
     char line[256] = CLEAR_LINE, *text = line + strlen(line);
     va_list args;
 
-    if (msg_level < MSG_NORMAL || !knows_escapes(STDERR_FILENO))
+    if (msg_level < MSG_NORMAL || !knows_escapes(STDERR_FILENO) || is_stuck())
         return;
     va_start(args, format);
     vsnprintf(text, sizeof line - strlen(line), format, args);

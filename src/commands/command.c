@@ -31,7 +31,8 @@ int command_write(struct buffer *text)
 {
     int code = 0;
 
-    if (fd_write(STDOUT_FILENO, text->data, text->len) < 0) {
+    /* Some file systems (NFS, quotas) say at close(2) alone that it was not written. */
+    if (fd_write(STDOUT_FILENO, text->data, text->len) < 0 || close(dup(STDOUT_FILENO)) < 0) {
         if (errno != EINTR) /* of a signal, of which main() dies */
             msg_error("cannot write to stdout: %s", strerror(errno));
         code = result_exit_code(RESULT_LOCAL);

@@ -129,9 +129,6 @@ enum result source_run(const char *command, const char *what, const char *name, 
 
 /* ---- the terminal ---- */
 
-/* How long a ^Z that came at the wrong moment may go unnoticed. */
-#define PROMPT_LOOK_MS 200
-
 static volatile sig_atomic_t suspended;
 
 static void on_suspend(int number)
@@ -151,12 +148,6 @@ static void set_echo(int tty, struct termios *before, bool echo)
         continue;
 }
 
-static void write_prompt(int tty, const char *prompt)
-{
-    if (write(tty, prompt, strlen(prompt)) < 0)
-        return; /* the read that follows will tell */
-}
-
 /* One line from the terminal. ^Z gives the terminal back, stops, and asks again when resumed. */
 static enum result read_answer(int tty, struct termios *before, const char *prompt, bool echo,
                                struct buffer *answer, struct error *error)
@@ -165,7 +156,7 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
         ssize_t len;
         char c;
 
-        if (signals_wait(tty, PROMPT_LOOK_MS))
+        if (signals_wait(tty, 200)) /* so long may a ^Z at the wrong moment go unnoticed */
             return error_set(error, RESULT_INTERRUPTED, "interrupted");
         if (suspended) {
             tcsetattr(tty, TCSAFLUSH, before);
@@ -175,7 +166,7 @@ static enum result read_answer(int tty, struct termios *before, const char *prom
                 continue;
             set_echo(tty, before, echo);
             buffer_clear(answer);
-            write_prompt(tty, prompt);
+            fd_write(tty, prompt, strlen(prompt));
             continue;
         }
         len = read_ready(tty, &c, 1);
@@ -206,12 +197,12 @@ enum result source_ask(const char *prompt, bool echo, struct buffer *answer, str
     if (suspend_before.sa_handler != SIG_IGN)
         sigaction(SIGTSTP, &suspend, NULL);
     set_echo(tty, &before, echo);
-    write_prompt(tty, prompt);
+    fd_write(tty, prompt, strlen(prompt));
     result = read_answer(tty, &before, prompt, echo, answer, error);
     while (tcgetpgrp(tty) == getpgrp() && tcsetattr(tty, TCSAFLUSH, &before) < 0 && errno == EINTR)
         continue;
     sigaction(SIGTSTP, &suspend_before, NULL);
     if (result == RESULT_INTERRUPTED && !echo)
-        write_prompt(tty, "\n");
+        fd_write(tty, "\n", 1);
     return result;
 }
