@@ -18,7 +18,10 @@ void login_take_account(struct renewal *r)
     struct profile *p = &r->profile;
     const struct renew_wish *wish = r->wish;
     const char *api_url = profile_api_url(p, wish->api_url);
-    bool is_another = !profile_is_of(p, wish->email, api_url);
+    /* By the token that is brought: its login ID is not known then. */
+    bool is_foreign = wish->goal == RENEW_GOAL_IMPORT && p->token != NULL &&
+                      !token_may_be_of_same(p->token, wish->token->data);
+    bool is_another = is_foreign || !profile_is_of(p, wish->email, api_url);
     bool replaces_source = is_another || wish->forget_source || wish->password_command != NULL ||
                            wish->password_file != NULL || wish->token_command != NULL;
 
@@ -37,7 +40,7 @@ void login_take_account(struct renewal *r)
         mem_replace(&p->unattended_login, NULL);
         p->unattended_login_at = 0;
     }
-    if (wish->email != NULL)
+    if (wish->email != NULL || is_foreign)
         mem_replace(&p->email, wish->email);
     if (wish->scheme != NULL)
         mem_replace(&p->auth_scheme, wish->scheme);

@@ -584,6 +584,31 @@ TEST(another_accounts_token_is_not_taken)
     }
 }
 
+/* Whoever imports it has the account's token, not that of the login ID that stands there. */
+TEST(another_accounts_imported_token_takes_neither_login_id_nor_source_along)
+{
+    for (int account = 1; account <= 2; account++) {
+        char *old, *other;
+        struct profile profile;
+
+        set_up();
+        old = token_of(1, -1000);
+        other = token_of(account, -10);
+        cache_token(old, now + 30, ",\"password_command\":\"echo secret\"");
+        wish_import(other);
+        begin();
+        expect_done(RESULT_OK, 0);
+        profile = cached();
+        CHECK_STR(profile.token, other);
+        CHECK_STR(profile.email, account == 1 ? "me@example.com" : NULL);
+        CHECK_STR(profile.password_command, account == 1 ? "echo secret" : NULL);
+        profile_clear(&profile);
+        mem_free(old);
+        mem_free(other);
+        tear_down();
+    }
+}
+
 /* With --all: nobody is asked for what is known to be published and lasts. */
 TEST(what_is_published_and_kept_is_not_asked_for)
 {
