@@ -72,8 +72,9 @@ PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin # where nginx and crond live is not o
 
 is_there()
 {
+    # shellcheck disable=SC2086 # the compiler may have arguments
     case $1 in
-    cc) command -v "${CC:-cc}" ;;
+    cc) command -v ${CC:-cc} ;;
     fuzzer) ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer* ;;
     tsan) echo 'int main(void) { return 0; }' | ${CC:-cc} -fsanitize=thread -x c -o /dev/null - ;;
     '<'*)

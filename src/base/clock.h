@@ -10,8 +10,7 @@ int64_t clock_epoch_s(void);
 int64_t clock_monotonic_ms(void);
 /* Some number from 0 to below limit: spreads what many processes would do at once. */
 int64_t clock_jitter(int64_t limit);
-/* "2026-11-24 14:05 IST" in local time, or with UTC's name where TZ says so. */
-#define CLOCK_TEXT_SIZE 64
+#define CLOCK_TEXT_SIZE 64 /* "2026-11-24 14:05 IST" in local time, or UTC where TZ says so */
 const char *clock_format(int64_t epoch_s, char text[CLOCK_TEXT_SIZE]);
 /* "2026-11-24 14:05:00" as if in UTC. False, and *epoch_s as it was, for anything else. */
 bool clock_parse(const char *text, int64_t *epoch_s);

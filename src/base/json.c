@@ -7,8 +7,7 @@
 
 #include "base/mem.h"
 
-/* Doubles hold every whole number up to here. */
-#define EXACT_MAX 9007199254740992.0
+#define EXACT_MAX 9007199254740992.0 /* doubles hold every whole number up to here */
 
 /* Before main(), and with it before any thread: cJSON sets its hooks in two steps. */
 __attribute__((constructor)) static void use_our_memory(void)
@@ -172,8 +171,7 @@ void json_add_to_array(struct cJSON *object, const char *name, struct cJSON *ite
     cJSON_AddItemToArray(json_member(object, name), item);
 }
 
-/* Most of what is printed fits at once; for more, cJSON doubles it. */
-#define PRINT_SIZE 2048
+#define PRINT_SIZE 2048 /* most of what is printed fits at once; for more, cJSON doubles it */
 
 /* cJSON's sprintf saves the vector registers on the stack, with what was copied last in them. */
 static __attribute__((noinline)) void wipe_stack(void)

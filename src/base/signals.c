@@ -35,6 +35,10 @@ static bool is_fault(int number)
 
 static bool ends_process(int number)
 {
+#ifdef SIGINFO /* ^T on the BSDs and macOS, which ignore these two unless told otherwise */
+    if (number == SIGINFO || number == SIGIO)
+        return false;
+#endif
     return number != SIGCHLD && number != SIGCONT && number != SIGTSTP && number != SIGTTIN &&
            number != SIGTTOU && number != SIGURG && number != SIGWINCH;
 }

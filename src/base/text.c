@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A secret that is shorter may be in any text. */
-#define SECRET_LEAST 4
+#define SECRET_LEAST 4 /* a secret that is shorter may be in any text */
 /* What is longer, and has a digit in it, is no word: a token or a part of one, in any encoding. */
 #define WORD_MAX 40
 

@@ -63,6 +63,5 @@ void command_warn_exposed(const char *password_file);
  * renewed first if it must. Fills *wish, and begins *r: renew_end() it in any case. */
 enum result command_fresh(const struct options *options, struct renew_wish *wish,
                           struct renewal *r) MUST_CHECK;
-/* "2026-11-24 14:05 IST (59 min)" or "for ever". */
-#define COMMAND_EXPIRY_SIZE 160
+#define COMMAND_EXPIRY_SIZE 160 /* "2026-11-24 14:05 IST (59 min)" or "for ever" */
 const char *command_expiry(const struct profile *profile, char text[COMMAND_EXPIRY_SIZE]);

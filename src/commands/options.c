@@ -10,8 +10,7 @@
 #include "store/profile.h"
 #include "store/url.h"
 
-/* A duration beyond ten years is a slip. */
-#define DURATION_MAX_S 315576000
+#define DURATION_MAX_S 315576000 /* a duration beyond ten years is a slip */
 /* getopt_long gives an option's place in the table plus this: beyond all letters. */
 #define FIRST_ID 256
 /* Where the help's texts begin, and where they end on any terminal. */

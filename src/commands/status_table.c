@@ -18,12 +18,9 @@
 #define WIDTH_DEFAULT 80
 #define GAP 2 /* blanks between columns */
 #define BAR_CELLS 6
-/* A name that is longer has a line of its own, and the others' columns stay. */
-#define NAME_WIDEST 36
-/* Of a cell that is cut so much should be left that a person knows what it was. */
-#define CELL_LEAST 10
-/* Sooner than this, "in 26 h" tells more than a date. */
-#define SOON_S (2 * 86400)
+#define NAME_WIDEST 36     /* a longer name has a line of its own, the others' columns stay */
+#define CELL_LEAST 10      /* a cell that is cut keeps so much that a person knows what it was */
+#define SOON_S (2 * 86400) /* sooner than this, "in 26 h" tells more than a date */
 
 /* ---- cells ---- */
 

@@ -13,8 +13,7 @@
 #include "store/lock.h"
 
 #define INFIX ".exec."
-/* The number in the name; not a pid, which another container may have too. */
-#define NUMBERS ((int64_t)1 << 32)
+#define NUMBERS ((int64_t)1 << 32) /* the name's number; a pid may be another container's, too */
 #define NUMBER_PATTERN "[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
 /* Names that are taken, or whose lock a sweep took first: so many in a row there are not. */
 #define TRIES 10

@@ -15,8 +15,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 
-/* How often to look whether a child ended that keeps its output open or has none. */
-#define LOOK_MS 20
+#define LOOK_MS 20 /* how often to look whether a child has ended whose output is open */
 
 extern char **environ;
 

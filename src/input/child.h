@@ -12,8 +12,7 @@
 
 #include "base/mem.h"
 
-/* The longest first line that is kept: a token and its "Bearer ". */
-#define CHILD_LINE_MAX 20000
+#define CHILD_LINE_MAX 20000 /* the longest first line that is kept: a token and its "Bearer " */
 
 struct child {
     const char *command;

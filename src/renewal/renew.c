@@ -150,7 +150,7 @@ enum result renew_note(struct renewal *r, enum result result)
         return result;
     }
     /* It matters more than what went wrong before: the guard is down. */
-    if (result != RESULT_OK)
+    if (result != RESULT_OK && strcmp(before.text, r->error.text) != 0)
         error_append(&r->error, " (after: %s)", before.text);
     return r->error.result;
 }

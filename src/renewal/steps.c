@@ -12,12 +12,9 @@
 
 /* Before a further try, then doubled, and as much again by chance: hosts do not come at once. */
 #define RETRY_PAUSE_MS 500
-/* A refresh is not sent with less than this, or a third of --timeout, left. */
-#define LEAST_MS 5000
-/* Tries beyond these all pause alike. */
-#define RETRY_DOUBLINGS 6
-/* A token type is a word. A longer one is not kept. */
-#define TOKEN_TYPE_MAX 64
+#define LEAST_MS 5000     /* a refresh is not sent with less, or a third of --timeout, left */
+#define RETRY_DOUBLINGS 6 /* tries beyond these all pause alike */
+#define TOKEN_TYPE_MAX 64 /* a token type is a word. A longer one is not kept. */
 
 /* ---- what a host has said, for many renewals ---- */
 

@@ -12,8 +12,7 @@
 /* Of the descriptors that a renewal and its connection may have open at once: lock, temporary file,
  * directory, a command's pipes, the socket, libcurl's own and its resolver's. */
 #define WORKER_FDS 12
-/* What the process has besides. */
-#define OTHER_FDS 16
+#define OTHER_FDS 16 /* what the process has besides */
 /* A TLS handshake needs some 30 KiB of it; the rest is never touched. */
 #define STACK_SIZE (256 * 1024)
 /* A host that limits may take its time, but cron's next run comes, and a person goes home. */

@@ -8,17 +8,14 @@
 #include "base/json.h"
 #include "store/token.h"
 
-/* A service's message is a sentence; more than this hides what matters. */
-#define MESSAGE_MAX 300
+#define MESSAGE_MAX 300 /* a service's message is a sentence; more than this hides what matters */
 /* What is looked through for secrets; what stands behind it is not shown in any case. */
 #define SCRUBBED_MAX 4096
 /* What a JWT begins with, and consists of. */
 #define JWT_START "eyJ"
 #define JWT_CHARACTERS TEXT_ALPHANUMERIC "-_."
-/* Indian time, in which the service writes `retry_after`. */
-#define INDIA_OFFSET_S (5 * 3600 + 30 * 60)
-/* Longer than this is a mistake, or in the body a date in the wrong zone. */
-#define RETRY_AFTER_MAX_S 86400
+#define INDIA_OFFSET_S (5 * 3600 + 30 * 60) /* Indian time, in which `retry_after` is written */
+#define RETRY_AFTER_MAX_S 86400 /* longer is a mistake, or in the body a date in the wrong zone */
 
 static char *endpoint(const char *api_url, const char *path)
 {

@@ -5,9 +5,6 @@
 
 #include "base/signals.h"
 
-/* CURLE_TOO_LARGE, which libcurl has since 8.6.0: too many or too long headers. */
-#define CURLE_TOO_LARGE_CODE 100
-
 /* libcurl's text, or its name for the code when it has none, or one that quotes a proxy's URL: that
  * may hold a password. Of OpenSSL's "error:0A00010B:SSL routines::wrong version number" its end. */
 static const char *curl_text(const struct transfer *transfer)
@@ -57,12 +54,12 @@ static enum result tell_unsent(const struct transfer *transfer, const char *host
         return error_set(error, RESULT_LOCAL, "cannot use the CA certificates: %s", text);
     case CURLE_SSL_CONNECT_ERROR:
         return error_set(error, speaks_other_tls(text) ? RESULT_PROTOCOL : RESULT_TEMPORARY,
-    case CURLE_ABORTED_BY_CALLBACK:
-        return error_set(error, RESULT_TEMPORARY,
-                         "too little of --timeout is left for the request: nothing was sent");
                          "no TLS connection to %s: %s%s", host, text,
                          strstr(text, "wrong version number") != NULL ? ": does it speak https?"
                                                                       : "");
+    case CURLE_ABORTED_BY_CALLBACK:
+        return error_set(error, RESULT_TEMPORARY,
+                         "too little of --timeout is left for the request: nothing was sent");
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL: /* a proxy's URL, ours was checked */
         return error_set(error, RESULT_USAGE, "cannot connect to %s: %s", host, text);
@@ -76,7 +73,7 @@ static enum result tell_lost(const struct transfer *transfer, const char *host, 
     const char *text = curl_text(transfer);
     bool is_broken = strstr(text, "chunk") != NULL || strstr(text, "hex") != NULL;
 
-    if (transfer->code == CURLE_WRITE_ERROR || (int)transfer->code == CURLE_TOO_LARGE_CODE ||
+    if (transfer->code == CURLE_WRITE_ERROR || (int)transfer->code == 100 || /* TOO_LARGE, 8.6.0 */
         strstr(text, "Too large response headers") != NULL)
         return error_set(error, RESULT_PROTOCOL, "the answer of %s is larger than %d KiB", host,
                          REPLY_BODY_MAX / 1024);

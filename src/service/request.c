@@ -19,10 +19,6 @@
 #define CONNECT_TIMEOUT_MS 10000
 /* How long a wait may be before somebody at a terminal is told of it, and how often then. */
 #define WAITING_MS 1000
-/* OpenSSL's SSL_OP_CLEANSE_PLAINTEXT (ssl.h, 3.0): what was decrypted is wiped once it was read. */
-#define SSL_CLEANSE_PLAINTEXT 0x2U
-/* Headers of a real answer are under 2 KiB. */
-#define HEADERS_MAX REPLY_BODY_MAX
 
 #define UNUSED __attribute__((unused))
 
@@ -41,7 +37,7 @@ static void remember(struct transfer *transfer, CURLcode code)
 static CURLcode on_ssl_ctx(CURL *easy UNUSED, void *ssl_ctx, void *user UNUSED)
 {
     if (libcurl.ssl_ctx_set_options != NULL)
-        libcurl.ssl_ctx_set_options(ssl_ctx, SSL_CLEANSE_PLAINTEXT);
+        libcurl.ssl_ctx_set_options(ssl_ctx, 2); /* SSL_OP_CLEANSE_PLAINTEXT: wiped once read */
     return CURLE_OK;
 }
 
@@ -61,7 +57,7 @@ static size_t on_header(char *bytes, size_t one UNUSED, size_t count, void *user
     else if (bytes[0] == '\r' || bytes[0] == '\n')
         transfer->headers_ended = true;
     transfer->header_bytes += count;
-    return transfer->header_bytes <= HEADERS_MAX ? count : 0;
+    return transfer->header_bytes <= REPLY_BODY_MAX ? count : 0; /* real ones: under 2 KiB */
 }
 
 /* Called when the connection stands, before the request goes out. libcurl sends a request again by
@@ -155,12 +151,12 @@ static void set_options(struct transfer *transfer, int64_t timeout_ms)
 
 static void set_roots(struct transfer *transfer)
 {
-    if (path == NULL && libcurl.ssl_ctx_set_options != NULL)
-        path = "/dev/null"; /* no directory: for NULL libcurl takes its own, since 8.21 */
     const char *file = transfer->connection->roots_file, *path = transfer->connection->roots_path;
 
     if (file == NULL && path == NULL)
         return; /* libcurl's own */
+    if (path == NULL && libcurl.ssl_ctx_set_options != NULL)
+        path = "/dev/null"; /* no directory: for NULL libcurl takes its own, since 8.21 */
     SET_OPTION(transfer, CURLOPT_CAINFO, file);
     SET_OPTION(transfer, CURLOPT_CAPATH, path);
     SET_OPTION(transfer, CURLOPT_PROXY_CAINFO, file);
@@ -309,9 +305,9 @@ enum result request_send(struct connection *connection, const struct request *re
                          struct reply *reply, int64_t timeout_ms, struct error *error)
 {
     struct transfer transfer = {.connection = connection, .request = request, .reply = reply};
-    transfer.deadline_ms = clock_monotonic_ms() + timeout_ms;
     enum result result;
 
+    transfer.deadline_ms = clock_monotonic_ms() + timeout_ms;
     reply_clear(reply);
     if (request_open(connection, error) != RESULT_OK)
         return error->result;

@@ -35,8 +35,7 @@ struct reply {
     int64_t retry_after_s; /* the header's, -1 when there was none */
 };
 
-/* The largest answer that is read; the service's are 1 KiB. */
-#define REPLY_BODY_MAX (1024 * 1024)
+#define REPLY_BODY_MAX (1024 * 1024) /* the largest answer that is read; real ones are 1 KiB */
 
 /* A way to the service, used again by the next request. Belongs to one thread. */
 struct connection {
@@ -46,8 +45,8 @@ struct connection {
     /* request.c's and trust.c's own */
     void *multi; /* libcurl's handle; NULL before the first request */
     const char *roots_file, *roots_path;
-    bool roots_are_few; /* the user named none: only libcurl's hashed directory is looked at */
     char *root;         /* a file in that path, ours */
+    bool roots_are_few; /* the user named none: only libcurl's hashed directory is looked at */
 };
 
 /* Loads libcurl and makes ready; request_send() does it where it was not done. To be done before

@@ -17,8 +17,7 @@
 #define st_mtim st_mtimespec
 #endif
 
-/* As the kernel's own limit (path_resolution(7)). */
-#define LINKS_MAX 40
+#define LINKS_MAX 40 /* as the kernel's own limit (path_resolution(7)) */
 #define EXTENSION ".json"
 
 /* ---- names and places ---- */

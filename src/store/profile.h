@@ -28,8 +28,7 @@ struct profile {
     struct cJSON *json; /* NULL when nothing was read */
 };
 
-/* One in which nothing is. */
-#define PROFILE_NONE ((struct profile){.expires_at = TOKEN_NO_EXPIRY})
+#define PROFILE_NONE ((struct profile){.expires_at = TOKEN_NO_EXPIRY}) /* nothing is in it */
 /* What unattended_login may be; text_is() tells. */
 #define PROFILE_LOGIN_REFUSED "refused"
 #define PROFILE_LOGIN_FAILED "failed"

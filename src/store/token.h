@@ -16,8 +16,7 @@
 #define TOKEN_LIFE_MAX_S 315576000
 /* Beyond this, from when it was obtained, a token is permanent: short ones last an hour. */
 #define TOKEN_PERMANENT_S 86400
-/* An expiry that stands for none. */
-#define TOKEN_NO_EXPIRY INT64_MAX
+#define TOKEN_NO_EXPIRY INT64_MAX /* an expiry that stands for none */
 
 struct token_claims {
     bool has_exp, has_iat, has_nbf;

@@ -11,10 +11,8 @@
 
 #include "base/text.h"
 
-/* Longer than any address of an API, short enough for every message and buffer. */
-#define URL_MAX 1024
-/* RFC 1035, 2.3.4. */
-#define HOST_MAX 253
+#define URL_MAX 1024 /* longer than any API's address, short enough for each message */
+#define HOST_MAX 253 /* RFC 1035, 2.3.4 */
 
 static bool starts_with(const char *text, const char *prefix)
 {
