@@ -26,7 +26,7 @@ static enum result load(struct error *error)
     void *library;
 
     errno = 0; /* not every text of glibc's says that it was memory */
-    library = dlopen(LIBCURL_SONAME, RTLD_NOW | RTLD_LOCAL);
+    library = dlopen(LIBCURL_SONAME, RTLD_LAZY | RTLD_LOCAL);
     if (library == NULL) {
         bool no_memory = errno == ENOMEM;
         const char *why = dlerror();
