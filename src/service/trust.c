@@ -53,9 +53,11 @@ enum result trust_choose(struct connection *connection, struct error *error)
     if (cacert == NULL && dir == NULL && is_same_file(file, version->cainfo))
         file = NULL;
     if (file == NULL)
-        file = connection->root = hashed_root(dir != NULL ? dir : version->capath);
+        connection->root = hashed_root(dir != NULL ? dir : version->capath);
     connection->roots_are_few = dir == NULL && connection->root != NULL;
-    connection->roots_file = file != NULL || version->version_num < 0x081500 ? file : dir;
+    if (file == NULL && version->version_num >= 0x081500)
+        file = connection->root != NULL ? connection->root : dir;
+    connection->roots_file = file;
     connection->roots_path = connection->roots_are_few ? version->capath : dir;
     if (file != NULL && stat(file, &st) == 0 && S_ISFIFO(st.st_mode)) /* would not let go */
         return error_set(error, RESULT_LOCAL, "cannot use the CA certificates '%s': it is a pipe",
