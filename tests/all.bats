@@ -15,7 +15,6 @@ teardown_file() { server_stop; }
 setup() {
     test_setup
     unset SERVETEL_API_URL # each profile knows its own
-    cd "$HOME" || return
 }
 
 teardown() { test_teardown; }

@@ -180,7 +180,6 @@ socket.socket(socket.AF_UNIX).bind("default.json")' "$DIR" && chmod 600 "$CACHE"
 @test "a directory in which others may write is refused, the one that a link stands in too" {
     local mode path
     login
-    cd "$HOME"
     mkdir shared
     cp -p "$CACHE" shared/cache.json
     ln -s ../.servetel-auth/default.json shared/link.json
@@ -206,7 +205,6 @@ socket.socket(socket.AF_UNIX).bind("default.json")' "$DIR" && chmod 600 "$CACHE"
 @test "a link that another user has made is not followed, and what it leads to is left alone" {
     needs_root
     login
-    cd "$HOME"
     mkdir -m 1777 shared
     printf 'precious\n' >precious.json
     ln -s "$HOME/precious.json" shared/cache.json
@@ -222,7 +220,6 @@ socket.socket(socket.AF_UNIX).bind("default.json")' "$DIR" && chmod 600 "$CACHE"
 }
 
 @test "login and logout leave a file alone that never was a cache" {
-    cd "$HOME"
     printf 'precious\n' >notes.txt
     chmod 600 notes.txt
     for command in 'login -e me --password-stdin' logout refresh; do

@@ -13,7 +13,6 @@ teardown_file() { server_stop; }
 
 setup() {
     test_setup
-    cd "$HOME" || return
 }
 
 teardown() { test_teardown; }

@@ -17,7 +17,6 @@ EXAMPLES="$TESTS_DIR/../man/examples"
 
 setup() {
     test_setup
-    cd "$HOME" || return
     "$TESTS_PYTHON" "$TESTS_DIR/snippets.py" "$TESTS_DIR/../README.md" snippets
     CALL="$PWD/$(grep -l '^call() ($' snippets/*)"
 }

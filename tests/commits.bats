@@ -18,7 +18,6 @@ setup() {
     test_setup
     DIR="$HOME/.servetel-auth"
     CACHE="$DIR/default.json"
-    cd "$HOME" || return
 }
 
 teardown() { test_teardown; }

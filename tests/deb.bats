@@ -15,7 +15,6 @@ teardown_file() { [ -z "${SERVER_PID:-}" ] || server_stop; }
 setup() {
     [ -n "${TEST_DEB:-}" ] || skip 'make check-deb runs these'
     test_setup
-    cd "$HOME" || return
 }
 
 teardown() { test_teardown; }

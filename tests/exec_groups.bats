@@ -16,7 +16,6 @@ teardown_file() { server_stop; }
 
 setup() {
     test_setup
-    cd "$HOME" || return
     login
 }
 

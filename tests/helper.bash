@@ -69,6 +69,7 @@ test_setup() {
     use_built_program || return
     mkdir -p "$BATS_TEST_TMPDIR/home"
     export HOME="$BATS_TEST_TMPDIR/home"
+    cd "$HOME" || return # what a test leaves where it stands is in no other's way
     if [ -n "${API:-}" ]; then
         export SERVETEL_API_URL="$API"
         server_reset

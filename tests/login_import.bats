@@ -108,7 +108,6 @@ teardown() { test_teardown; }
 @test "a password file that comes with a token is looked at as with a login" {
     printf '%s\n' "$PW" >"$HOME/pw"
     chmod 644 "$HOME/pw"
-    cd "$HOME" || return
     try login --token-stdin --password-file pw -e "$EMAIL" <<<abc.def
     assert_done
     assert_stderr_has "others can read the password file: chmod 600 pw"

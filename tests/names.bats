@@ -15,7 +15,6 @@ teardown_file() { server_stop; }
 setup() {
     test_setup
     unset SERVETEL_API_URL
-    cd "$HOME" || return
     needs_silent_names
 }
 

@@ -14,7 +14,6 @@ teardown_file() { server_stop; }
 
 setup() {
     test_setup
-    cd "$HOME" || return
 }
 
 teardown() { test_teardown; }

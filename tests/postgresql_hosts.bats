@@ -109,7 +109,6 @@ setup() {
     [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'the recipe runs the program as it is installed'
     test_setup
     unset SERVETEL_API_URL # each profile knows its own
-    cd "$HOME" || return
     PATH="$BATS_FILE_TMPDIR/root/usr/bin:$PATH"
     # A turn has fifteen seconds at most, and whoever waits for one that was stopped not many more.
     export SERVETEL_POSTGRESQL_CONF=/dev/null TURN_TIMEOUT=6 TURN_TTL=19 TURN_WAIT=50 POSTGRESQL_TIMEOUT=5

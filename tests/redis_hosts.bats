@@ -66,7 +66,6 @@ setup() {
     [ -z "${SERVETEL_AUTH_WRAP:-}" ] || skip 'the recipe runs the program as it is installed'
     test_setup
     unset SERVETEL_API_URL # each profile knows its own
-    cd "$HOME" || return
     PATH="$BATS_FILE_TMPDIR/root/usr/bin:$PATH"
     # A turn has eleven seconds at most, and whoever waits for one that was killed not many more.
     export SERVETEL_REDIS_CONF=/dev/null TURN_TIMEOUT=4 TURN_TTL=13 TURN_WAIT=40 REDIS_TIMEOUT=3

@@ -8,7 +8,6 @@ load helper
 
 setup() {
     test_setup
-    cd "$HOME" || return
     # bats' own directory is before its command there.
     PATH="${PATH//"$BATS_LIBEXEC:"/}"
     # (Written as bats does not read it here.)

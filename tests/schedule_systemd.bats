@@ -14,7 +14,6 @@ teardown_file() { server_stop; }
 setup() {
     PATH="$PATH:/usr/sbin:/sbin"
     test_setup
-    cd "$HOME" || return
     ODD_DIR="$HOME/a \"b\" 'c' 100% \$HOME \\d"
 }
 

@@ -22,7 +22,6 @@ setup() {
     # The program itself, not valgrind's picture of it, is what is looked at here.
     unset SERVETEL_AUTH_WRAP
     test_setup
-    cd "$HOME" || return
     SECRET_FILE="$BATS_TEST_TMPDIR/secret"
     (umask 077 && printf '%s\n' "$PW" >"$SECRET_FILE" && cp "$SECRET_FILE" pw)
 }

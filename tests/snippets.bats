@@ -14,7 +14,6 @@ teardown_file() { server_stop; }
 
 setup() {
     test_setup
-    cd "$HOME" || return
     server_config "{\"users\":{\"$EMAIL\":\"$PW\",\"you@example.com\":\"$PW\",\"sales@example.com\":\"$PW\"}}"
     make_world
 }
