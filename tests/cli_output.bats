@@ -214,8 +214,10 @@ EOT
 @test "what the file system refuses when it is closed is no success: 7" {
     needs_traced_strings
     login
-    capture sh -c 'strace -o /dev/null -P "$1" -e trace=close -e inject=close:error=EDQUOT "$2" show >"$1"' sh \
-        "$HOME/out" "$(command -v servetel-auth)"
+    show_refused_close() {
+        strace -o /dev/null -P "$HOME/out" -e trace=close -e inject=close:error=EDQUOT servetel-auth show >"$HOME/out"
+    }
+    capture show_refused_close
     assert_failed 7
     assert_stderr_has 'cannot write to stdout: Disk quota exceeded'
 }
