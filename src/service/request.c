@@ -155,8 +155,6 @@ static void set_roots(struct transfer *transfer)
 
     if (file == NULL && path == NULL)
         return; /* libcurl's own */
-    if (path == NULL && libcurl.ssl_ctx_set_options != NULL)
-        path = "/dev/null"; /* no directory: for NULL libcurl takes its own, since 8.21 */
     SET_OPTION(transfer, CURLOPT_CAINFO, file);
     SET_OPTION(transfer, CURLOPT_CAPATH, path);
     SET_OPTION(transfer, CURLOPT_PROXY_CAINFO, file);

@@ -38,7 +38,8 @@ static char *hashed_root(const char *path)
 
 /* With nothing named, and libcurl's own directory of roots a hashed one, only that: libcurl would
  * parse its bundle for each connection. Should a root be missing there, that is asked after all.
- * From 8.21 on NULL means libcurl's own, too: so one of the directory's files is named with it. */
+ * From 8.21 on NULL means libcurl's own, too: so a directory comes with one of its files, and a
+ * file with a directory that has none (OpenSSL takes that for one). */
 enum result trust_choose(struct connection *connection, struct error *error)
 {
     const curl_version_info_data *version = libcurl.version_info(CURLVERSION_NOW);
@@ -59,6 +60,8 @@ enum result trust_choose(struct connection *connection, struct error *error)
         file = connection->root != NULL ? connection->root : dir;
     connection->roots_file = file;
     connection->roots_path = connection->roots_are_few ? version->capath : dir;
+    if (file != NULL && connection->roots_path == NULL && libcurl.ssl_ctx_set_options != NULL)
+        connection->roots_path = "/dev/null";
     if (file != NULL && stat(file, &st) == 0 && S_ISFIFO(st.st_mode)) /* would not let go */
         return error_set(error, RESULT_LOCAL, "cannot use the CA certificates '%s': it is a pipe",
                          file);
