@@ -294,10 +294,9 @@ bundle_login() {
     printf 'garbage\n' >"$BATS_TEST_TMPDIR/garbage.pem"
     : >"$BATS_TEST_TMPDIR/empty.pem"
     mkdir "$BATS_TEST_TMPDIR/directory.pem"
-    mkfifo "$BATS_TEST_TMPDIR/pipe.pem" # which nobody writes to: neither --timeout nor a signal would end that
     put_cache the.old.token
     snapshot
-    for name in missing garbage empty directory pipe; do
+    for name in missing garbage empty directory; do
         file="$BATS_TEST_TMPDIR/$name.pem"
         for command in login refresh; do
             try_either "$command" --cacert "$file"
@@ -314,6 +313,22 @@ bundle_login() {
         assert_stderr_has "$BATS_TEST_TMPDIR/missing.pem"
         assert_unchanged
     done
+    assert_nothing_sent
+}
+
+# Nobody writes to it: neither --timeout nor a signal would end that.
+@test "a pipe as a file of roots is 7 at once" {
+    mkfifo pipe.pem
+    put_cache the.old.token
+    snapshot
+    background servetel-auth refresh --cacert pipe.pem
+    retry_until 20 is_gone "$BG_PID"
+    status=0
+    wait "$BG_PID" || status=$?
+    assert_status 7
+    assert_equal "$(cat "$BG_OUT")" ''
+    assert_equal "$(cat "$BG_ERR")" "servetel-auth: cannot use the CA certificates 'pipe.pem': it is a pipe"
+    assert_unchanged
     assert_nothing_sent
 }
 

@@ -188,6 +188,33 @@ TEST(a_token_command_that_gives_the_same_good_token_keeps_it)
     tear_down();
 }
 
+/* Nobody knows of its end, so nothing says which of the two is the later. */
+TEST(after_an_opaque_token_what_the_token_command_prints_counts)
+{
+    static const struct {
+        const char *printed; /* NULL for a JWT */
+        enum renew_action action;
+    } table[] = {{"another", RENEW_RENEWED}, {NULL, RENEW_RENEWED}, {"opaque", RENEW_KEPT}};
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char *text, *printed;
+
+        set_up();
+        printed = table[i].printed == NULL ? jwt_until(3000) : mem_strdup(table[i].printed);
+        text = mem_format("{\"version\":1,\"api_url\":\"" URL "\",\"access_token\":\"opaque\","
+                          "\"token_command\":\"echo %s\"}",
+                          printed);
+        put(at("default.json"), text);
+        begin();
+        expect_done(RESULT_OK, 0);
+        CHECK_INT(r.outcome.action, table[i].action);
+        check_cached_token(printed);
+        mem_free(text);
+        mem_free(printed);
+        tear_down();
+    }
+}
+
 TEST(a_token_command_that_fails_is_temporary_and_one_that_prints_no_token_is_not)
 {
     static const struct {
