@@ -105,9 +105,12 @@ row() { grep "^$1 " <<<"$output"; }
 64 PROFILE LOGIN LEFT STATE LOG IN BY
 54 PROFILE LEFT STATE LOG IN BY
 EOT
-    # One that is longer than a line spoils no other's row.
+    # One that is longer than a line spoils no other's row, nor moves a column.
+    on_terminal -- servetel-auth status
+    heads="${output%%$'\n'*}"
     write_cache . "$name"
     on_terminal -- servetel-auth status
+    assert_equal "${output%%$'\n'*}" "$heads"
     grep -q "^$name"$'\r*$' <<<"$output" || fail_with_run 'cut'
     [[ "$(row call-centre-mumbai-30)" == *' min  valid  '* ]] || fail_with_run 'no row'
 }

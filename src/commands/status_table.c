@@ -18,7 +18,7 @@
 #define WIDTH_DEFAULT 80
 #define GAP 2 /* blanks between columns */
 #define BAR_CELLS 6
-#define NAME_WIDEST 36     /* a longer name has a line of its own, the others' columns stay */
+#define NAME_WIDEST 36     /* a longer name has a line of its own and widens no other */
 #define CELL_LEAST 10      /* a cell that is cut keeps so much that a person knows what it was */
 #define SOON_S (2 * 86400) /* sooner than this, "in 26 h" tells more than a date */
 
@@ -161,9 +161,10 @@ static size_t widest_cell(const struct row *rows, size_t count, int column)
     for (size_t r = 0; r < count; r++) {
         size_t len = characters(rows[r].cells[column]);
 
-        widest = len > widest ? len : widest;
+        if (len > widest && (column != PROFILE || len <= NAME_WIDEST))
+            widest = len;
     }
-    return widest > 0 && widest < head ? head : widest;
+    return (widest > 0 || column == PROFILE) && widest < head ? head : widest;
 }
 
 /* The widths that the cells want; 0 for what a narrower terminal leaves out, which no name is. */
@@ -174,8 +175,6 @@ static void choose_widths(size_t widths[COLUMNS], const struct row *rows, size_t
 
     for (int i = 0; i < COLUMNS; i++) {
         widths[i] = widest_cell(rows, count, i);
-        if (i == PROFILE && widths[i] > NAME_WIDEST)
-            widths[i] = NAME_WIDEST;
         total += widths[i] > 0 ? widths[i] + (i > 0 ? GAP : 0) : 0;
     }
     for (size_t i = 0; i < sizeof give_way / sizeof give_way[0] && total > limit; i++) {
