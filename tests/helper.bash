@@ -8,8 +8,9 @@
 #     setup() { test_setup; }
 #     teardown() { test_teardown; }
 #
-# A file's server is shared by its tests and reset before each. A test may start more of its own (TLS, a
-# proxy, programs in the background): test_teardown ends what that test has started, by pid.
+# Each test stands in a home of its own. A file's server is shared by its tests and reset before each. A test
+# may start more of its own (TLS, a proxy, programs in the background): test_teardown ends what that test has
+# started, by pid.
 
 bats_require_minimum_version 1.5.0
 
