@@ -215,7 +215,7 @@ EOT
     needs_traced_strings
     login
     show_refused_close() {
-        strace -o /dev/null -P "$HOME/out" -e trace=close -e inject=close:error=EDQUOT servetel-auth show >"$HOME/out"
+        strace -o /dev/null -P "$HOME/out" -e trace=close -e inject=close:error=EDQUOT servetel-auth show >out
     }
     capture show_refused_close
     assert_failed 7
