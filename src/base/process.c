@@ -10,6 +10,9 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
+#if defined __x86_64__ && __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#endif
 
 #include "base/mem.h"
 #include "base/signals.h"
@@ -36,11 +39,10 @@ char *process_absolute_path(const char *path)
 void process_shut_out(void)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, by_default = {.sa_handler = SIG_DFL};
-    struct rlimit none;
+    struct rlimit none = {0};
 
     getrlimit(RLIMIT_CORE, &core_before);
-    none = core_before;
-    none.rlim_cur = 0; /* the hard limit stays, so that the soft one can be given back */
+    none.rlim_max = core_before.rlim_max; /* as it was: so the soft one can be given back */
     setrlimit(RLIMIT_CORE, &none);
 #ifdef __linux__
     prctl(PR_SET_DUMPABLE, 0); /* an exec ends it */
@@ -60,13 +62,21 @@ void process_restore(void)
     sigaction(SIGCHLD, &child_before, NULL);
 }
 
+/* glibc knows. The compiler's own way asks the processor again, some ten times before main(), and
+ * in a virtual machine each is a trap: a tenth of `show`. */
+#ifdef CPU_FEATURE_ACTIVE
+#define CPU_HAS(glibcs, compilers) CPU_FEATURE_ACTIVE(glibcs)
+#else
+#define CPU_HAS(glibcs, compilers) __builtin_cpu_supports(compilers)
+#endif
+
 /* What was copied last stands in them: pieces of a token. Nothing is to come that needs them. */
 static inline void wipe_vector_registers(void)
 {
 #if defined __x86_64__
-    if (__builtin_cpu_supports("avx"))
+    if (CPU_HAS(AVX, "avx"))
         __asm__ volatile("vzeroall");
-    if (__builtin_cpu_supports("avx512f"))
+    if (CPU_HAS(AVX512F, "avx512f"))
         __asm__ volatile(".irp i, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
                          "vpxorq %zmm\\i, %zmm\\i, %zmm\\i\n"
                          ".endr");
