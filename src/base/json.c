@@ -121,7 +121,7 @@ bool json_is_true(const struct cJSON *object, const char *name)
 
 bool json_is_null(const struct cJSON *object, const char *name)
 {
-    return is_type(json_member(object, name), cJSON_NULL);
+    return json_member(object, name) == NULL || is_type(json_member(object, name), cJSON_NULL);
 }
 
 void json_remove(struct cJSON *object, const char *name)

@@ -32,7 +32,7 @@ bool json_as_integer(const struct cJSON *item, int64_t *value);
 /* The first item of an object or an array; NULL where there is none. */
 const struct cJSON *json_first(const struct cJSON *object);
 bool json_is_true(const struct cJSON *object, const char *name);
-bool json_is_null(const struct cJSON *object, const char *name);
+bool json_is_null(const struct cJSON *object, const char *name); /* or absent */
 
 /* Sets or replaces a member; a NULL text is JSON's null. */
 void json_set_string(struct cJSON *object, const char *name, const char *text);

@@ -117,15 +117,13 @@ static enum result read_expires_in(const struct cJSON *body, int64_t *seconds, s
     size_t digits = text == NULL ? 0 : strspn(text, "0123456789");
 
     *seconds = 0;
-    if (json_member(body, "expires_in") == NULL || json_is_null(body, "expires_in") ||
-        json_integer(body, "expires_in", seconds))
+    if (json_is_null(body, "expires_in") || json_integer(body, "expires_in", seconds))
         return RESULT_OK;
-    /* Ten digits hold any life that is not refused later on. */
-    if (digits == 0 || digits > 10 || text[digits] != '\0')
+    if (digits == 0 || text[digits] != '\0')
         return error_set(
             error, RESULT_PROTOCOL,
             "the service sent a token with an expires_in that is no number of seconds");
-    *seconds = strtoll(text, NULL, 10);
+    *seconds = strtoll(text, NULL, 10); /* INT64_MAX for what is beyond it: no life, either */
     return RESULT_OK;
 }
 

@@ -210,12 +210,9 @@ static int64_t header_retry_after_s(const struct transfer *transfer)
     int64_t date = read_date(value);
     size_t digits = strspn(value, "0123456789");
 
-    /* Nine digits are thirty years. */
-    if (digits > 0 && digits <= 9 && value[digits] == '\0')
-        return strtoll(value, NULL, 10);
-    if (date == -1)
-        return -1;
-    return date < transfer->reply->date ? 0 : date - transfer->reply->date;
+    if (digits > 0 && value[digits] == '\0')
+        return strtoll(value, NULL, 10); /* INT64_MAX for what is beyond it */
+    return date == -1 ? -1 : date < transfer->reply->date ? 0 : date - transfer->reply->date;
 }
 
 static void take_headers(const struct transfer *transfer, struct reply *reply)
