@@ -48,10 +48,9 @@ int fd_write_at(int fd, const void *bytes, size_t len, off_t offset)
         if (offset < 0 && !has_room(fd))
             return -1;
         done = offset < 0 ? write(fd, from, len) : pwrite(fd, from, len, offset);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
+        if (done < 0 && errno != EINTR)
             return -1;
+        done = done < 0 ? 0 : done;
         from += done;
         len -= (size_t)done;
         offset += offset < 0 ? 0 : done;

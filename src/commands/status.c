@@ -34,13 +34,6 @@ static void read_status(struct status *status, const struct options *options, co
     status->in_doubt = readable && cache_token_is_in_doubt(&cache, status->profile.token, 0);
 }
 
-static void clear_status(struct status *status)
-{
-    mem_free(status->name);
-    mem_free(status->path);
-    profile_clear(&status->profile);
-}
-
 bool status_is_usable(const struct status *status)
 {
     return status->error.result == RESULT_OK &&
@@ -216,8 +209,11 @@ static int show(const struct options *options, struct status *list, size_t count
         msg_note("%s", none);
     code = options->json ? print_json(list, count, worst, count == 0 ? none : NULL)
                          : print_text(options, list, count);
-    for (size_t i = 0; i < count; i++)
-        clear_status(&list[i]);
+    for (size_t i = 0; i < count; i++) {
+        mem_free(list[i].name);
+        mem_free(list[i].path);
+        profile_clear(&list[i].profile);
+    }
     /* A profile in trouble is to be published, not to keep the file from being written. */
     return code != 0 || options->format != NULL ? code : result_exit_code(worst);
 }
