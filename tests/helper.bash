@@ -24,10 +24,10 @@ STARTED_PIDS=()
 # ---------------------------------------------------------------------------------------------- environment
 
 # The tests' world. A file that is run by bats itself, not by tests/run, still has its caller's environment; what a
-# file exports for its tests stays.
+# file exports for its tests stays, and so does what bats (from 1.11 on) needs while it only lists the tests.
 clean_environment() {
     local name
-    if [ -z "${TESTS_ENVIRONMENT:-}" ]; then
+    if [ -z "${TESTS_ENVIRONMENT:-}${TESTS_LIST_FILE:-}" ]; then
         # shellcheck source=tests/environment.bash
         . "$TESTS_DIR/environment.bash"
         for name in $(compgen -e); do
