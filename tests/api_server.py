@@ -24,7 +24,7 @@ Control, on the same port, always reachable by plain http, even when the API is 
   GET  /_test/log     every API request: n, time, connection, endpoint, method, path, headers (a list of
                       pairs, as received), body, status (null until answered, 0 if never)
   GET  /_test/stats   logins refreshes refused throttled me_ok me_refused connections max_concurrent max_in_flight
-                      tls_failed (handshakes) tls_app_bytes (application data received over TLS)
+                      tls_handshakes (begun) tls_app_bytes (application data received over TLS)
   GET  /_test/tokens  every token issued since the reset, in order
 An API request with a header X-Test is a test looking for itself: no script, no latency, not in the log or
 the statistics, and the token may stand in Authorization in either form. An unknown configuration or script
@@ -168,16 +168,13 @@ class Server(http.server.ThreadingHTTPServer):
                 self.shake_hands(request)
             self.finish_request(request, client_address)
         except OSError:
-            pass  # the client went away, or TLS failed, which has been counted
+            pass  # the client went away, or TLS failed
         finally:
             self.shutdown_request(request)
 
     def shake_hands(self, request):
-        try:
-            request.do_handshake()
-        except OSError:
-            self.service.count("tls_failed")
-            raise
+        self.service.count("tls_handshakes")
+        request.do_handshake()
         request.on_data = self.service.count
 
     def shutdown_request(self, request):

@@ -36,7 +36,7 @@ DEFAULTS = {
 }
 OPTIONAL_KEYS = {"expires_in"}  # when set, even to null, it replaces the real expires_in
 STATS = ("logins", "refreshes", "refused", "throttled", "me_ok", "me_refused", "connections", "max_concurrent",
-         "max_in_flight", "tls_failed", "tls_app_bytes")
+         "max_in_flight", "tls_handshakes", "tls_app_bytes")
 PRV = "23bd5c8949f600adb39e701c400872db7a5976f7"  # sha1("App\\User"), as the library writes it
 
 Request = collections.namedtuple("Request", "method path headers body url is_test")

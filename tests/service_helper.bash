@@ -96,11 +96,6 @@ server_stats() {
     server_control stats | jq -r ".$1"
 }
 
-# stat_is FIELD VALUE: for retry_until; the service may learn how a connection ended after the program has ended.
-stat_is() {
-    [ "$(server_stats "$1")" = "$2" ]
-}
-
 # count_requests ENDPOINT: how many the service has received (login, refresh, me, other).
 count_requests() {
     local log word="\"endpoint\":\"$1\"" without

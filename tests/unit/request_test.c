@@ -637,6 +637,7 @@ TEST(how_long_each_step_took_is_told)
     answer_and_close(OK);
     answer(OK);
     CHECK_INT(send_it(), RESULT_OK);
+    close_both(); /* libcurl 8.22 and later would not notice, for a second, that the service did */
     getinfo = libcurl.easy_getinfo;
     libcurl.easy_getinfo = tell_times;
     CHECK(pipe(fd) == 0);
