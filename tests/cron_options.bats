@@ -12,9 +12,7 @@ setup_file() { server_start; }
 
 teardown_file() { server_stop; }
 
-setup() {
-    test_setup
-}
+setup() { test_setup; }
 
 teardown() { test_teardown; }
 

@@ -14,9 +14,7 @@ setup_file() {
 
 teardown_file() { server_stop; }
 
-setup() {
-    test_setup
-}
+setup() { test_setup; }
 
 teardown() { test_teardown; }
 

@@ -22,7 +22,7 @@ DELAY_S = 0.1  # slow_api.py's
 FSYNC_MS = 5  # slow_fsync.c's
 SIZES, JOBS = (10, 100, 400, 1000, 3000), (16, 32)
 PROMISED = 400, 32  # profiles, jobs
-TURNS = 7  # what a neighbour does to one or two of three is the median
+TURNS = 7  # of three, two that a neighbour disturbs are the median
 # For a profile, on a quiet machine: one where the floor takes no more than half of it.
 CPU_S = 1e-3
 HEAD = ["profiles", "jobs", "wall", "of one after another", "CPU per profile", "connections", "peak memory",
