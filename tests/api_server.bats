@@ -280,6 +280,13 @@ assert_html() {
     assert_equal "$(count_requests login) $(server_stats connections) $(server_stats me_refused)" '1 1 0'
 }
 
+@test "a body in chunks is read to its end before the answer, and the connection stands" {
+    ask_json --data-binary @- -H 'Transfer-Encoding: chunked' "$API/me" <<<"$(seq 20000)" \
+        --next -q -sS -o /dev/null "$API/me"
+    assert_equal "$(cksum <<<"$(server_log '.[0].body')")" "$(seq 20000 | cksum)"
+    assert_equal "$(server_log '[.[].connection] | join(" ")')" '1 1'
+}
+
 @test "scripted answers: status, headers, JSON, repetition, and {} for the real one" {
     server_script login '{"status":429,"headers":{"Retry-After":"2","X-Many":["1","2"]}}' \
         '{"json":{"success":false,"message":"Token has expired"},"repeat":2}' '{}' '{"status":999,"repeat":-1}'

@@ -65,7 +65,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not self.raw_requestline or not self.parse_request():
             self.close_connection = True
             return
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.read_body()
         service = self.server.service
         if self.path.startswith("/_test/"):
             return self.send(service.control(self.command, self.path, body))
@@ -81,6 +81,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.count_connection()
         with self.logged(endpoint, request), service.concurrent("in_flight", "max_in_flight"):
             self.serve(endpoint, request)
+
+    def read_body(self):
+        """Whole, before the answer: who still sends would meet a closed connection."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().strip() or b"0", 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def count_connection(self):
         service = self.server.service
